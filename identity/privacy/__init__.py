@@ -1,0 +1,1 @@
+"""The privacy gates: classify, seal, hash, ask for consent, suppress."""

@@ -1,0 +1,1 @@
+"""Where things are kept: a warehouse for analytics, a ledger for transactions."""
