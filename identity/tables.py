@@ -1,0 +1,176 @@
+"""The tables and views that identity owns in the warehouse, and what each column holds.
+
+A value classed personal stands in `sealed_values` only; everywhere else its token stands for it, as a UUID
+in identifier columns and as the text `sealed:<uuid>` inside traits, properties and context.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from identity.store.warehouse import Warehouse
+
+__all__ = ["SCHEMA_VERSION", "TABLES", "Table", "create_tables"]
+
+SCHEMA_VERSION = "1"
+"""Version of the tables below, kept in `settings`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table: its name, its columns with their types, and one sentence of purpose."""
+
+    name: str
+    purpose: str
+    columns: Mapping[str, str]
+
+
+TABLES = (
+    Table(
+        "events",
+        "Every accepted message once, without its personal values.",
+        {
+            "message_id": "VARCHAR",
+            "kind": "VARCHAR",
+            "name": "VARCHAR",
+            "occurred_at": "TIMESTAMP",
+            "received_at": "TIMESTAMP",
+            "clamped": "BOOLEAN",
+            "subject": "UUID",
+            "identifiers": "UUID[]",
+            "account": "VARCHAR",
+            "properties": "VARIANT",
+            "context": "VARIANT",
+            "source": "VARCHAR",
+        },
+    ),
+    Table(
+        "trait_changes",
+        "One row a trait that a message set; a NULL value removes it; `account` when a group message set it.",
+        {
+            "message_id": "VARCHAR",
+            "subject": "UUID",
+            "account": "VARCHAR",
+            "name": "VARCHAR",
+            "value": "VARIANT",
+            "occurred_at": "TIMESTAMP",
+            "received_at": "TIMESTAMP",
+        },
+    ),
+    Table(
+        "identifiers",
+        "Every identifier ever seen; `value` only when its type is pseudonymous.",
+        {
+            "identifier_id": "UUID",
+            "type": "VARCHAR",
+            "value": "VARCHAR",
+            "blocked": "BOOLEAN",
+            "first_seen_at": "TIMESTAMP",
+        },
+    ),
+    Table(
+        "sealed_values",
+        "The only place of personal values, each sealed under the key file's key.",
+        {"token": "UUID", "class": "VARCHAR", "sealed": "BLOB"},
+    ),
+    Table(
+        "identifier_profiles",
+        "The identity graph's answer: which profile an identifier points to.",
+        {"identifier_id": "UUID", "profile_id": "UUID"},
+    ),
+    Table(
+        "profiles",
+        "Every profile, with the first receipt and the last occurrence of its events.",
+        {"profile_id": "UUID", "first_seen_at": "TIMESTAMP", "last_seen_at": "TIMESTAMP"},
+    ),
+    Table(
+        "merges",
+        "Which profile was merged into which, and the message that caused it.",
+        {
+            "from_profile": "UUID",
+            "to_profile": "UUID",
+            "message_id": "VARCHAR",
+            "merged_at": "TIMESTAMP",
+        },
+    ),
+    Table(
+        "memberships",
+        "History of who was in an audience from when to when.",
+        {
+            "audience": "VARCHAR",
+            "profile_id": "UUID",
+            "entered_at": "TIMESTAMP",
+            "exited_at": "TIMESTAMP",
+            "run": "VARCHAR",
+        },
+    ),
+    Table(
+        "quarantine",
+        "Records that were refused: where they stand and why, never what they hold.",
+        {
+            "source": "VARCHAR",
+            "line": "BIGINT",
+            "byte_offset": "BIGINT",
+            "code": "VARCHAR",
+            "reason": "VARCHAR",
+            "refused_at": "TIMESTAMP",
+        },
+    ),
+    Table(
+        "settings",
+        "What the stored results were computed with.",
+        {"name": "VARCHAR", "value": "VARCHAR"},
+    ),
+)
+
+
+def create_tables(warehouse: Warehouse) -> None:
+    """Make the tables and views that are missing.
+
+    Args:
+        warehouse: an open warehouse.
+
+    Raises:
+        WarehouseError: the warehouse refused.
+    """
+    for table in TABLES:
+        columns = [
+            exp.ColumnDef(
+                this=exp.to_identifier(name, quoted=True),
+                kind=exp.DataType.build(kind, dialect="duckdb"),
+            )
+            for name, kind in table.columns.items()
+        ]
+        warehouse.execute(
+            exp.Create(
+                this=exp.Schema(this=exp.to_table(table.name), expressions=columns),
+                kind="TABLE",
+                exists=True,
+            )
+        )
+    for name, query in _views().items():
+        warehouse.execute(exp.Create(this=exp.to_table(name), kind="VIEW", expression=query, replace=True))
+
+
+def _views() -> dict[str, exp.Select]:
+    def of_profile(table: str, columns: str) -> exp.Select:
+        return (
+            exp.select("m.profile_id", *(f"t.{name}" for name in columns.split()))
+            .from_(f"{table} AS t")
+            .join("identifier_profiles AS m", on="t.subject = m.identifier_id")
+        )
+
+    return {
+        "profile_events": of_profile(
+            "events", "message_id kind name occurred_at received_at account properties"
+        ),
+        "profile_traits": of_profile(
+            "trait_changes", "message_id name value occurred_at received_at"
+        ).where("t.account IS NULL"),
+    }
