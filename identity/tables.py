@@ -170,7 +170,7 @@ def _views() -> dict[str, exp.Select]:
         "profile_events": of_profile(
             "events", "message_id kind name occurred_at received_at account properties"
         ),
-        "profile_traits": of_profile(
-            "trait_changes", "message_id name value occurred_at received_at"
-        ).where("t.account IS NULL"),
+        "profile_traits": of_profile("trait_changes", "message_id name value occurred_at received_at").where(
+            "t.account IS NULL"
+        ),
     }

@@ -75,12 +75,10 @@ class DuckDBWarehouse:
         """Run a query and return all of its rows; UUIDs come as text, VARIANTs as JSON text."""
         with self._refusals():
             relation = self._connection.sql(select.sql(dialect=self.dialect))
-            typed = [
-                _readable(exp.column(name, quoted=True), str(kind))
-                for name, kind in zip(relation.columns, relation.types, strict=True)
-            ]
-            if any(isinstance(column, exp.Alias) for column in typed):
-                relation = relation.project(*(column.sql(dialect=self.dialect) for column in typed))
+            if any(str(kind) == "VARIANT" for kind in relation.types):
+                columns = zip(relation.columns, relation.types, strict=True)
+                readable = (_readable(exp.column(name, quoted=True), str(kind)) for name, kind in columns)
+                relation = relation.project(", ".join(each.sql(dialect=self.dialect) for each in readable))
             return relation.to_arrow_table()
 
     def append(self, table: str, rows: pa.Table) -> int:
@@ -144,13 +142,9 @@ class DuckDBWarehouse:
 
 
 def _readable(column: exp.Column, kind: str) -> exp.Expr:
-    match kind:
-        case "UUID" | "UUID[]":
-            return exp.cast(column, kind.replace("UUID", "TEXT")).as_(column.name, quoted=True)
-        case "VARIANT":
-            return exp.cast(exp.cast(column, "JSON"), "TEXT").as_(column.name, quoted=True)
-        case _:
-            return column
+    if kind != "VARIANT":
+        return column
+    return exp.cast(exp.cast(column, "JSON"), "TEXT").as_(column.name, quoted=True)
 
 
 def _typed(column: exp.Column, kind: str) -> exp.Expr:
