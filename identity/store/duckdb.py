@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["DuckDBWarehouse", "open_url"]
 
-_CONFIG = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+}
 """Without these, an unknown function makes DuckDB look for an extension on the network."""
 
 

@@ -1,0 +1,302 @@
+"""Segment-spec messages as data: parsing, checking, and the identifiers that a message carries.
+
+Source: segment-docs `src/connections/spec/` (identify, track, page, screen, group, alias, common fields).
+`integrations` is ignored. Older spellings that the same pages still show (`action` for `type`, `user_id` for
+`userId`) are accepted. Null equals absent, except in traits, where it removes the trait.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from identity.identifiers import IdentityRules
+
+__all__ = ["FUTURE_LIMIT", "MAX_BYTES", "Event", "Refusal", "content_id", "identifiers_of", "parse_event"]
+
+MAX_BYTES = 32 * 1024
+"""Bytes of one message, as Segment's tracking API allows."""
+
+FUTURE_LIMIT = timedelta(days=366)
+"""An instant further than this after its receipt is no clock skew but a mistake."""
+
+_KINDS = {"identify", "track", "page", "screen", "group", "alias"}
+_NAMES = {"page": "Page Viewed", "screen": "Screen Viewed"}
+_OLD_SPELLINGS = {
+    "action": "type",
+    "user_id": "userId",
+    "anonymous_id": "anonymousId",
+    "message_id": "messageId",
+    "group_id": "groupId",
+    "previous_id": "previousId",
+    "received_at": "receivedAt",
+    "sent_at": "sentAt",
+    "original_timestamp": "originalTimestamp",
+}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_CAMEL = re.compile(r"[_.]([a-z0-9])")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a record was refused: a short code and one sentence without any of its values."""
+
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One accepted message. Instants are microseconds since 1970 in UTC.
+
+    Attributes:
+        message_id: unique for ever.
+        kind: identify, track, page, screen, group or alias.
+        name: what `did(...)` asks for; `Page Viewed` and `Screen Viewed` for pages and screens.
+        occurred_at: when it happened, corrected for the sender's clock.
+        received_at: when it was received.
+        clamped: True when the corrected time lay after the receipt.
+        user_id: the sender's `userId`.
+        anonymous_id: the sender's `anonymousId`.
+        previous_id: the id that an alias message links.
+        account: the group id, from a group message or `context.groupId`.
+        traits: of an identify or group message; null removes a trait.
+        properties: of the other messages.
+        context: as sent, without consent.
+        consent: category → granted, from `context.consent.categoryPreferences`.
+    """
+
+    message_id: str
+    kind: str
+    name: str
+    occurred_at: int
+    received_at: int
+    clamped: bool
+    user_id: str | None
+    anonymous_id: str | None
+    previous_id: str | None
+    account: str | None
+    traits: dict[str, Any]
+    properties: dict[str, Any]
+    context: dict[str, Any]
+    consent: dict[str, bool]
+
+
+def content_id(message: Mapping[str, Any], occurrence: int) -> str:
+    """Make the id of a message that has none, from what it says and how often the same was said before.
+
+    Args:
+        message: the message.
+        occurrence: 0 for the first identical message of a file, 1 for the second, and so on.
+    """
+    text = orjson.dumps(message, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS, default=str)
+    return "content-" + hashlib.sha256(text + occurrence.to_bytes(8, "big")).hexdigest()[:32]
+
+
+def parse_event(message: Any, message_id: str, ingested_at: int, rules: IdentityRules) -> Event | Refusal:
+    """Check one message and bring it into shape.
+
+    The effective time is `receivedAt - (sentAt - originalTimestamp)`. A message without `receivedAt` counts as
+    received when it was sent, one without `originalTimestamp` already has a corrected `timestamp`. A result
+    after the receipt is set to the receipt and flagged.
+
+    Args:
+        message: what the record holds; anything but an object is refused.
+        message_id: its id, used when the message itself has none.
+        ingested_at: microseconds since 1970, UTC; stands for the receipt when the message has no time at all.
+        rules: decide which identifiers count.
+
+    Returns:
+        The event, or why it was refused.
+    """
+    if not isinstance(message, dict):
+        return Refusal("not_an_object", "A message is a JSON object.")
+    for old, new in _OLD_SPELLINGS.items():
+        if old in message and message.get(new) is None:
+            message = {**message, new: message[old]}
+    kind = message.get("type")
+    if not isinstance(kind, str) or kind.lower() not in _KINDS:
+        return Refusal("unknown_type", f"`type` must be one of {', '.join(sorted(_KINDS))}.")
+    kind = kind.lower()
+    ids: dict[str, str | None] = {}
+    for field in ("userId", "anonymousId", "previousId", "groupId"):
+        value = message.get(field)
+        if isinstance(value, bool) or not isinstance(value, (str, int, float, type(None))):
+            return Refusal("wrong_type", f"`{field}` must be a text or a number.")
+        ids[field] = str(value).strip() or None if value is not None else None
+    objects: dict[str, dict[str, Any]] = {}
+    for field in ("context", "traits", "properties"):
+        value = message.get(field)
+        if not isinstance(value, (dict, type(None))):
+            return Refusal("wrong_type", f"`{field}` must be an object.")
+        objects[field] = value or {}
+    name = message.get("event") if kind == "track" else _NAMES.get(kind, "")
+    if not isinstance(name, str) or (kind == "track" and not name.strip()):
+        return Refusal("missing_event", "A track message needs an `event`, a text that is not empty.")
+    times = _times(message, ingested_at)
+    if isinstance(times, Refusal):
+        return times
+    if kind == "group" and not ids["groupId"]:
+        return Refusal("missing_id", "A group message needs a `groupId`.")
+    if kind == "alias" and not (ids["userId"] and ids["previousId"]):
+        return Refusal("missing_id", "An alias message needs `userId` and `previousId`.")
+    context = objects["context"]
+    account = ids["groupId"] or context.get("groupId")
+    event = Event(
+        message_id=_message_id(message.get("messageId")) or message_id,
+        kind=kind,
+        name=name,
+        occurred_at=times[0],
+        received_at=times[1],
+        clamped=times[2],
+        user_id=ids["userId"],
+        anonymous_id=ids["anonymousId"],
+        previous_id=ids["previousId"],
+        account=str(account) if isinstance(account, (str, int)) else None,
+        traits=_traits(kind, objects),
+        properties=_properties(kind, message, objects["properties"]),
+        context={key: value for key, value in context.items() if key != "consent"},
+        consent=_consent(context.get("consent")),
+    )
+    if next(identifiers_of(event, rules), None) is None:
+        return Refusal(
+            "missing_id", "No `userId`, `anonymousId` or other identifier: the event belongs to nobody."
+        )
+    return event
+
+
+def identifiers_of(event: Event, rules: IdentityRules) -> Iterator[tuple[str, str]]:
+    """Yield a message's identifiers as (type, value as written), in order of appearance.
+
+    Read from: userId, anonymousId, previousId; e-mail and telephone from traits, context.traits and
+    properties; context.device by its type; context.externalIds; types of the project's own from traits and
+    properties under their name or its camelCase form.
+
+    Args:
+        event: an accepted message.
+        rules: only types that they know are read.
+    """
+    context = event.context
+    context_traits = context.get("traits")
+    bags = (event.traits, context_traits if isinstance(context_traits, dict) else {}, event.properties)
+    for each in rules.types:
+        name = each.name
+        if name == "user_id":
+            if event.user_id:
+                yield name, event.user_id
+        elif name == "anonymous_id":
+            if event.anonymous_id:
+                yield name, event.anonymous_id
+            if event.previous_id:
+                yield name, event.previous_id
+        elif name.startswith(("ios.", "android.")):
+            yield from _device(name, context.get("device"))
+        elif event.kind != "group":
+            for bag in bags:
+                for key in {name, _CAMEL.sub(lambda match: match[1].upper(), name)}:
+                    value = bag.get(key)
+                    if isinstance(value, (str, int)) and not isinstance(value, bool) and value != "":
+                        yield name, str(value)
+    external = context.get("externalIds")
+    if isinstance(external, list):
+        known = {each.name for each in rules.types}
+        for entry in external:
+            if not isinstance(entry, dict):
+                continue
+            kind, value = entry.get("type"), entry.get("id")
+            if kind in known and isinstance(value, (str, int)) and entry.get("collection", "users") == "users":
+                yield str(kind), str(value)
+
+
+def _device(name: str, device: Any) -> Iterator[tuple[str, str]]:
+    if not isinstance(device, dict):
+        return
+    system, _, part = name.partition(".")
+    if str(device.get("type", "")).lower() != system:
+        return
+    if part == "idfa" and device.get("adTrackingEnabled") is not True:
+        return
+    value = device.get({"id": "id", "idfa": "advertisingId", "push_token": "token"}.get(part, part))
+    if isinstance(value, str) and value:
+        yield name, value
+
+
+def _message_id(value: Any) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
+        return None
+    text = str(value)
+    if "@" in text or len(text) > 200:
+        return "id-" + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
+    return text
+
+
+def _traits(kind: str, objects: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    if kind == "identify":
+        inner = objects["context"].get("traits")
+        return {**(inner if isinstance(inner, dict) else {}), **objects["traits"]}
+    return objects["traits"] if kind == "group" else {}
+
+
+def _properties(kind: str, message: Mapping[str, Any], properties: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in properties.items() if value is not None}
+    if kind in _NAMES:
+        for field in ("name", "category"):
+            if isinstance(message.get(field), str):
+                kept.setdefault(field, message[field])
+    return kept
+
+
+def _consent(consent: Any) -> dict[str, bool]:
+    preferences = consent.get("categoryPreferences") if isinstance(consent, dict) else None
+    if not isinstance(preferences, dict):
+        return {}
+    # anything but true is no grant: a text "true" may be a form's default
+    return {str(key): value is True for key, value in preferences.items() if value is not None}
+
+
+def _times(message: Mapping[str, Any], ingested_at: int) -> tuple[int, int, bool] | Refusal:
+    found: dict[str, int | None] = {}
+    for field in ("timestamp", "originalTimestamp", "sentAt", "receivedAt"):
+        value = message.get(field)
+        instant = _instant(value)
+        if value is not None and instant is None:
+            return Refusal("bad_timestamp", f"`{field}` must be an ISO 8601 date and time.")
+        found[field] = instant
+    received, sent = found["receivedAt"], found["sentAt"]
+    original = found["originalTimestamp"]
+    stated = found["timestamp"] if found["timestamp"] is not None else original
+    if received is None:
+        original = stated
+        received = sent if sent is not None else stated if stated is not None else ingested_at
+    if original is not None and sent is not None:
+        occurred = received - (sent - original)
+    else:
+        occurred = stated if stated is not None else received
+    limit = FUTURE_LIMIT // _MICROSECOND
+    if occurred - received > limit or received - ingested_at > limit:
+        return Refusal("future", f"It says it happened over {FUTURE_LIMIT.days} days after it was received.")
+    return min(occurred, received), received, occurred > received
+
+
+def _instant(value: Any) -> int | None:
+    if isinstance(value, datetime):
+        when = value
+    elif isinstance(value, str):
+        try:
+            when = datetime.fromisoformat(value.strip())
+        except ValueError:
+            return None
+    else:
+        return None
+    try:
+        when = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+    except OverflowError:
+        return None
+    return (when - _EPOCH) // _MICROSECOND
