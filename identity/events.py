@@ -103,9 +103,9 @@ def content_id(message: Mapping[str, Any], occurrence: int) -> str:
 def parse_event(message: Any, message_id: str, ingested_at: int, rules: IdentityRules) -> Event | Refusal:
     """Check one message and bring it into shape.
 
-    The effective time is `receivedAt - (sentAt - originalTimestamp)`. A message without `receivedAt` counts as
-    received when it was sent, one without `originalTimestamp` already has a corrected `timestamp`. A result
-    after the receipt is set to the receipt and flagged.
+    The effective time is `receivedAt - (sentAt - originalTimestamp)`. A message without `receivedAt` counts
+    as received when it was sent, one without `originalTimestamp` already has a corrected `timestamp`. A
+    result after the receipt is set to the receipt and flagged.
 
     Args:
         message: what the record holds; anything but an object is refused.
@@ -200,7 +200,7 @@ def identifiers_of(event: Event, rules: IdentityRules) -> Iterator[tuple[str, st
             yield from _device(name, context.get("device"))
         elif event.kind != "group":
             for bag in bags:
-                for key in {name, _CAMEL.sub(lambda match: match[1].upper(), name)}:
+                for key in dict.fromkeys((name, _CAMEL.sub(lambda match: match[1].upper(), name))):
                     value = bag.get(key)
                     if isinstance(value, (str, int)) and not isinstance(value, bool) and value != "":
                         yield name, str(value)
@@ -211,7 +211,8 @@ def identifiers_of(event: Event, rules: IdentityRules) -> Iterator[tuple[str, st
             if not isinstance(entry, dict):
                 continue
             kind, value = entry.get("type"), entry.get("id")
-            if kind in known and isinstance(value, (str, int)) and entry.get("collection", "users") == "users":
+            of_person = entry.get("collection", "users") == "users"
+            if of_person and kind in known and isinstance(value, (str, int)):
                 yield str(kind), str(value)
 
 

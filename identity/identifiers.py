@@ -33,9 +33,10 @@ Window = Literal["ever", "weekly", "monthly", "annually"]
 
 # fmt: off
 BLOCKED_VALUES = frozenset({
-    "", "-1", "0", "true", "false", "null", "none", "nil", "nan", "n/a", "na", "undefined", "unknown", "anonymous",
-    "anon", "guest", "default", "empty", "void", "not set", "(not set)", "notset", "not provided", "deleted",
-    "not_authenticated", "unidentified", "distinct_id", "distinctid", "[object object]",
+    "", "-1", "0", "true", "false", "null", "none", "nil", "nan", "n/a", "na", "undefined", "unknown",
+    "anonymous", "anon", "guest", "default", "empty", "void", "not set", "(not set)", "notset",
+    "not provided", "deleted", "not_authenticated", "unidentified", "distinct_id", "distinctid",
+    "[object object]",
 })
 # fmt: on
 """Values that stand for nobody, compared after trimming and case folding."""

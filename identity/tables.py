@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from identity.errors import KeyFileError, WarehouseError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from identity.store.warehouse import Warehouse
 
-__all__ = ["SCHEMA_VERSION", "TABLES", "Table", "create_tables"]
+__all__ = ["SCHEMA_VERSION", "TABLES", "Table", "bind_key", "create_tables", "get_setting", "set_setting"]
 
 SCHEMA_VERSION = "1"
 """Version of the tables below, kept in `settings`."""
@@ -71,7 +73,6 @@ TABLES = (
             "type": "VARCHAR",
             "value": "VARCHAR",
             "blocked": "BOOLEAN",
-            "first_seen_at": "TIMESTAMP",
         },
     ),
     Table(
@@ -156,6 +157,59 @@ def create_tables(warehouse: Warehouse) -> None:
         )
     for name, query in _views().items():
         warehouse.execute(exp.Create(this=exp.to_table(name), kind="VIEW", expression=query, replace=True))
+
+
+def get_setting(warehouse: Warehouse, name: str) -> str | None:
+    """Read one setting of the warehouse, or None.
+
+    Args:
+        warehouse: an open warehouse with its tables.
+        name: the setting's name.
+    """
+    found = warehouse.query(exp.select("value").from_("settings").where(exp.column("name").eq(name)))
+    return found["value"][0].as_py() if found.num_rows else None
+
+
+def set_setting(warehouse: Warehouse, name: str, value: str) -> None:
+    """Write one setting of the warehouse.
+
+    Args:
+        warehouse: an open warehouse with its tables.
+        name: the setting's name.
+        value: its new value.
+    """
+    warehouse.execute(exp.delete("settings").where(exp.column("name").eq(name)))
+    row = exp.Tuple(expressions=[exp.Literal.string(name), exp.Literal.string(value)])
+    warehouse.execute(exp.insert(exp.Values(expressions=[row]), "settings", columns=["name", "value"]))
+
+
+def bind_key(warehouse: Warehouse, key_id: str) -> None:
+    """Refuse a key other than the one that the warehouse was made with; the first key is remembered.
+
+    Args:
+        warehouse: an open warehouse with its tables.
+        key_id: public id of the key in use.
+
+    Raises:
+        KeyFileError: the warehouse belongs to another key, so its tokens would silently stop matching.
+        WarehouseError: the tables are of another version of this program.
+    """
+    version = get_setting(warehouse, "schema_version")
+    if version is None:
+        set_setting(warehouse, "schema_version", SCHEMA_VERSION)
+    elif version != SCHEMA_VERSION:
+        raise WarehouseError(
+            f"The warehouse has tables of version {version}, this program reads version {SCHEMA_VERSION}; "
+            "use the program that made it."
+        )
+    known = get_setting(warehouse, "key_id")
+    if known is None:
+        set_setting(warehouse, "key_id", key_id)
+    elif known != key_id:
+        raise KeyFileError(
+            f"The key file holds key {key_id}, but this warehouse was sealed with key {known}; "
+            "put the right key file in place."
+        )
 
 
 def _views() -> dict[str, exp.Select]:
