@@ -8,8 +8,7 @@ Source: segment-docs `src/connections/spec/` (identify, track, page, screen, gro
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,7 +17,7 @@ import orjson
 
 from identity.identifiers import IdentityRules
 
-__all__ = ["FUTURE_LIMIT", "MAX_BYTES", "Event", "Refusal", "content_id", "identifiers_of", "parse_event"]
+__all__ = ["FUTURE_LIMIT", "MAX_BYTES", "Event", "Refusal", "content_id", "parse_event"]
 
 MAX_BYTES = 32 * 1024
 """Bytes of one message, as Segment's tracking API allows."""
@@ -41,7 +40,6 @@ _OLD_SPELLINGS = {
 }
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_CAMEL = re.compile(r"[_.]([a-z0-9])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +61,7 @@ class Event:
         occurred_at: when it happened, corrected for the sender's clock.
         received_at: when it was received.
         clamped: True when the corrected time lay after the receipt.
-        user_id: the sender's `userId`.
-        anonymous_id: the sender's `anonymousId`.
-        previous_id: the id that an alias message links.
+        identifiers: (type, value as written), the highest priority first.
         account: the group id, from a group message or `context.groupId`.
         traits: of an identify or group message; null removes a trait.
         properties: of the other messages.
@@ -79,9 +75,7 @@ class Event:
     occurred_at: int
     received_at: int
     clamped: bool
-    user_id: str | None
-    anonymous_id: str | None
-    previous_id: str | None
+    identifiers: tuple[tuple[str, str], ...]
     account: str | None
     traits: dict[str, Any]
     properties: dict[str, Any]
@@ -118,9 +112,9 @@ def parse_event(message: Any, message_id: str, ingested_at: int, rules: Identity
     """
     if not isinstance(message, dict):
         return Refusal("not_an_object", "A message is a JSON object.")
-    for old, new in _OLD_SPELLINGS.items():
-        if old in message and message.get(new) is None:
-            message = {**message, new: message[old]}
+    if not _OLD_SPELLINGS.keys().isdisjoint(message):
+        renamed = {new: message[old] for old, new in _OLD_SPELLINGS.items() if old in message}
+        message = {**renamed, **{key: value for key, value in message.items() if value is not None}}
     kind = message.get("type")
     if not isinstance(kind, str) or kind.lower() not in _KINDS:
         return Refusal("unknown_type", f"`type` must be one of {', '.join(sorted(_KINDS))}.")
@@ -149,64 +143,66 @@ def parse_event(message: Any, message_id: str, ingested_at: int, rules: Identity
         return Refusal("missing_id", "An alias message needs `userId` and `previousId`.")
     context = objects["context"]
     account = ids["groupId"] or context.get("groupId")
-    event = Event(
+    traits = _traits(kind, objects)
+    properties = _properties(kind, message, objects["properties"])
+    context_traits = context.get("traits")
+    said = () if kind == "group" else (traits, context_traits, properties)
+    identifiers = tuple(_identifiers(ids, said, context, rules))
+    if not identifiers:
+        return Refusal(
+            "missing_id", "No `userId`, `anonymousId` or other identifier: the event belongs to nobody."
+        )
+    return Event(
         message_id=_message_id(message.get("messageId")) or message_id,
         kind=kind,
         name=name,
         occurred_at=times[0],
         received_at=times[1],
         clamped=times[2],
-        user_id=ids["userId"],
-        anonymous_id=ids["anonymousId"],
-        previous_id=ids["previousId"],
+        identifiers=identifiers,
         account=str(account) if isinstance(account, (str, int)) else None,
-        traits=_traits(kind, objects),
-        properties=_properties(kind, message, objects["properties"]),
+        traits=traits,
+        properties=properties,
         context={key: value for key, value in context.items() if key != "consent"},
         consent=_consent(context.get("consent")),
     )
-    if next(identifiers_of(event, rules), None) is None:
-        return Refusal(
-            "missing_id", "No `userId`, `anonymousId` or other identifier: the event belongs to nobody."
-        )
-    return event
 
 
-def identifiers_of(event: Event, rules: IdentityRules) -> Iterator[tuple[str, str]]:
-    """Yield a message's identifiers as (type, value as written), in order of appearance.
+def _identifiers(
+    ids: Mapping[str, str | None],
+    said: Iterable[Any],
+    context: Mapping[str, Any],
+    rules: IdentityRules,
+) -> Iterator[tuple[str, str]]:
+    """Yield a message's identifiers, in order of priority.
 
-    Read from: userId, anonymousId, previousId; e-mail and telephone from traits, context.traits and
-    properties; context.device by its type; context.externalIds; types of the project's own from traits and
-    properties under their name or its camelCase form.
-
-    Args:
-        event: an accepted message.
-        rules: only types that they know are read.
+    Read from: userId, anonymousId, previousId; e-mail, telephone and the project's own types from traits,
+    context.traits and properties, under the type's name or its camelCase form; context.device by its type;
+    context.externalIds.
     """
-    context = event.context
-    context_traits = context.get("traits")
-    bags = (event.traits, context_traits if isinstance(context_traits, dict) else {}, event.properties)
-    for each in rules.types:
-        name = each.name
+    bags = [bag for bag in said if isinstance(bag, dict) and bag]
+    device = context.get("device")
+    for name, keys in rules.keys:
         if name == "user_id":
-            if event.user_id:
-                yield name, event.user_id
+            if ids["userId"]:
+                yield name, ids["userId"]
         elif name == "anonymous_id":
-            if event.anonymous_id:
-                yield name, event.anonymous_id
-            if event.previous_id:
-                yield name, event.previous_id
+            for field in ("anonymousId", "previousId"):
+                value = ids[field]
+                if value:
+                    yield name, value
         elif name.startswith(("ios.", "android.")):
-            yield from _device(name, context.get("device"))
-        elif event.kind != "group":
+            if device is not None:
+                yield from _device(name, device)
+        elif bags:
             for bag in bags:
-                for key in dict.fromkeys((name, _CAMEL.sub(lambda match: match[1].upper(), name))):
+                for key in keys:
                     value = bag.get(key)
-                    if isinstance(value, (str, int)) and not isinstance(value, bool) and value != "":
+                    if value and isinstance(value, (str, int)) and not isinstance(value, bool):
                         yield name, str(value)
     external = context.get("externalIds")
     if isinstance(external, list):
-        known = {each.name for each in rules.types}
+        known = {name for name, _ in rules.keys}
         for entry in external:
             if not isinstance(entry, dict):
                 continue

@@ -45,6 +45,7 @@ BLOCKED_PATTERNS = (r"^[0-]*$", r"^\{\{.*\}\}$", r"^\$\{.*\}$", r"^%[^%]*%$", r"
 """Zeroes and dashes (an advertising id that was switched off), unfilled templates, one repeated digit."""
 
 _WINDOWS = ("ever", "weekly", "monthly", "annually")
+_CAMEL = re.compile(r"[_.]([a-z0-9])")
 _NAME = re.compile(r"[a-z][a-z0-9_.]*")
 
 
@@ -185,6 +186,7 @@ class IdentityRules:
         blocked: exact values (trimmed, case-folded) that never link, besides the defaults.
         blocked_patterns: regular expressions of values that never link, besides the defaults.
         default_region: ISO country code for telephone numbers written without one.
+        keys: type → the trait and property keys that it is read from; follows from `types`.
         conflict: what to do when a link would exceed a limit: `demote` the event's lowest-priority
             identifier and try again (Segment), or `drop_links` that would double a unique type (Adobe).
     """
@@ -194,6 +196,7 @@ class IdentityRules:
     blocked_patterns: tuple[str, ...]
     default_region: str
     conflict: Literal["demote", "drop_links"]
+    keys: tuple[tuple[str, tuple[str, ...]], ...]
 
     def __init__(
         self,
@@ -226,11 +229,17 @@ class IdentityRules:
         object.__setattr__(self, "blocked_patterns", tuple(blocked_patterns))
         object.__setattr__(self, "default_region", default_region)
         object.__setattr__(self, "conflict", conflict)
+        object.__setattr__(self, "keys", tuple((each.name, _keys(each.name)) for each in self.types))
 
 
 def _ranked(types: Iterable[IdentifierType]) -> tuple[IdentifierType, ...]:
     order = sorted(types, key=lambda each: (each.priority is None, each.priority or 0, each.name))
     return tuple(replace(each, priority=rank) for rank, each in enumerate(order, start=1))
+
+
+def _keys(name: str) -> tuple[str, ...]:
+    camel = _CAMEL.sub(lambda match: match[1].upper(), name)
+    return (name,) if camel == name else (name, camel)
 
 
 def is_blocked(value: str, rules: IdentityRules) -> bool:

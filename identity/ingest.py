@@ -20,7 +20,7 @@ import pyarrow as pa
 from sqlglot import exp
 
 from identity.canonical import canonical, looks_personal
-from identity.events import Event, Refusal, content_id, identifiers_of, parse_event
+from identity.events import Event, Refusal, content_id, parse_event
 from identity.identifiers import IdentityRules, is_blocked
 from identity.mapping import Mapped
 from identity.privacy.classification import Place, personal_class
@@ -85,6 +85,7 @@ class _Sealer:
         self._vault = vault
         self._rules = rules
         self._personal = {each.name for each in rules.types if each.personal}
+        self._kinds: dict[tuple[Place, tuple[str, ...]], dict[str, str | None]] = {}
         self._known: dict[tuple[str, str], tuple[str, str | None, bool, bytes | None] | None] = {}
 
     def identifier(self, kind: str, raw: str, batch: _Batch) -> tuple[str, bool] | None:
@@ -136,18 +137,27 @@ class _Sealer:
     def conceal(self, place: Place, value: Any, path: tuple[str, ...], batch: _Batch) -> Any:
         """Replace every personal value in a tree by the text that stands for it."""
         if isinstance(value, dict):
-            return {
-                self.embedded(str(key), batch): self.conceal(place, inner, (*path, str(key)), batch)
-                for key, inner in value.items()
-            }
+            kinds = self._kinds.setdefault((place, path), {})
+            concealed = {}
+            for key, inner in value.items():
+                name = str(key)
+                if isinstance(inner, (dict, list)):
+                    concealed[self.embedded(name, batch)] = self.conceal(place, inner, (*path, name), batch)
+                    continue
+                if name not in kinds:
+                    kinds[name] = personal_class(place, (*path, name))
+                concealed[self.embedded(name, batch)] = self._scalar(kinds[name], inner, batch)
+            return concealed
         if isinstance(value, list):
             return [self.conceal(place, inner, path, batch) for inner in value]
+        return self._scalar(personal_class(place, path) if path else None, value, batch)
+
+    def _scalar(self, kind: str | None, value: Any, batch: _Batch) -> Any:
         if value is None or isinstance(value, bool):
             return value
-        kind = personal_class(place, path) if path else None
-        if kind is None:
-            return self.embedded(value, batch) if isinstance(value, str) else value
-        return self.text(kind, str(value), batch)
+        if kind is not None:
+            return self.text(kind, str(value), batch)
+        return self.embedded(value, batch) if isinstance(value, str) else value
 
 
 def ingest(
@@ -211,7 +221,7 @@ def ingest(
             known = _known_ids(warehouse, events)
             duplicates += len(known)
             fresh = [event for event in events.values() if event.message_id not in known]
-            batch = _sealed_batch(fresh, sealer, str(path), rules, purposes or {})
+            batch = _sealed_batch(fresh, sealer, str(path), purposes or {})
             record_consent(ledger, batch.consent)
             with warehouse.transaction():
                 _store(warehouse, batch)
@@ -266,7 +276,6 @@ def _sealed_batch(
     events: Sequence[Event],
     sealer: _Sealer,
     source: str,
-    rules: IdentityRules,
     purposes: Mapping[str, str],
 ) -> _Batch:
     batch = _Batch(events={name: [] for name in _EVENT_COLUMNS}, traits={name: [] for name in _TRAIT_COLUMNS})
@@ -274,7 +283,7 @@ def _sealed_batch(
     trait_columns = [batch.traits[name] for name in _TRAIT_COLUMNS]
     for event in events:
         tokens: dict[str, bool] = {}
-        for kind, raw in identifiers_of(event, rules):
+        for kind, raw in event.identifiers:
             found = sealer.identifier(kind, raw, batch)
             if found is not None:
                 tokens.setdefault(*found)

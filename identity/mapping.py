@@ -24,6 +24,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal
@@ -178,8 +179,7 @@ def apply_mapping(mapped: Mapped, row: Mapping[str, Any]) -> dict[str, Any] | Re
 
 def _converted(value: Any, source: Field) -> Any:
     if source.format is not None:
-        when = datetime.strptime(str(value).strip(), source.format)  # noqa: DTZ007
-        return when.replace(tzinfo=UTC) if when.tzinfo is None else when
+        return _instant(str(value).strip(), source.format)
     match source.kind:
         case None:
             return value
@@ -196,6 +196,12 @@ def _converted(value: Any, source: Field) -> Any:
             return _BOOLEANS[str(value).strip().lower()]
         case _:
             return orjson.loads(value)
+
+
+@lru_cache(maxsize=65_536)
+def _instant(text: str, form: str) -> datetime:
+    when = datetime.strptime(text, form)  # noqa: DTZ007
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when
 
 
 def nested(flat: Mapping[str, Any]) -> dict[str, Any] | Refusal:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import re
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -38,6 +39,8 @@ _FORMAT_OF = {
     ".parquet": "parquet",
 }
 _PARQUET_ROWS = 8192
+_BROKEN = re.compile("[\udc80-\udcff]")
+"""What bytes that are no UTF-8 become while a CSV is taken apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +260,7 @@ def _csv(lines: Iterator[tuple[int, int, bytes | Refusal]], path: Path, mapped: 
             continue
         if not header and refusal is None:
             header = [name.strip().removeprefix("\ufeff") for name in row]
-            if any("\udc80" <= character <= "\udcff" for name in header for character in name):
+            if _BROKEN.search("".join(header)):
                 raise InputError(f"{path}: the header is not valid UTF-8 text; is it a CSV file?")
             continue
         if isinstance(first, Refusal):
@@ -267,7 +270,7 @@ def _csv(lines: Iterator[tuple[int, int, bytes | Refusal]], path: Path, mapped: 
                 row.pop()
             if len(row) != len(header):
                 refusal = Refusal("wrong_cells", f"The row has {len(row)} cells, the header {len(header)}.")
-            elif any("\udc80" <= character <= "\udcff" for cell in row for character in cell):
+            elif _BROKEN.search("".join(row)):
                 refusal = Refusal("invalid_utf8", "A cell is not valid UTF-8.")
         if refusal is not None:
             # a stray quote may have swallowed good lines: give them back

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from identity.events import Event, Refusal, content_id, identifiers_of, parse_event
+from identity.events import Event, Refusal, content_id, parse_event
 from identity.identifiers import IdentityRules, custom, phone
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "events"
@@ -147,23 +147,21 @@ def test_a_message_without_any_time_happened_when_it_was_read() -> None:
 
 def test_identifiers_come_in_order_of_priority_from_every_place() -> None:
     """userId first, e-mail second, the rest alphabetically."""
-    event = parse(
-        {
-            "type": "identify",
-            "userId": 507,
-            "anonymousId": "a1",
-            "traits": {"email": "x@example.com", "memberNo": 12},
-            "context": {
-                "device": {"type": "iOS", "id": "D", "advertisingId": "IDFA", "adTrackingEnabled": True},
-                "externalIds": [
-                    {"id": "G", "type": "ga_client_id", "collection": "users", "encoding": "none"},
-                    {"id": "Z", "type": "unheard_of"},
-                ],
-            },
-        }
-    )
+    message = {
+        "type": "identify",
+        "userId": 507,
+        "anonymousId": "a1",
+        "traits": {"email": "x@example.com", "memberNo": 12},
+        "context": {
+            "device": {"type": "iOS", "id": "D", "advertisingId": "IDFA", "adTrackingEnabled": True},
+            "externalIds": [
+                {"id": "G", "type": "ga_client_id", "collection": "users", "encoding": "none"},
+                {"id": "Z", "type": "unheard_of"},
+            ],
+        },
+    }
     rules = IdentityRules(custom("member_no"))
-    assert list(identifiers_of(event, rules)) == [
+    assert list(parse(message, rules).identifiers) == [
         ("user_id", "507"),
         ("email", "x@example.com"),
         ("anonymous_id", "a1"),
@@ -178,14 +176,14 @@ def test_an_advertising_id_is_not_read_when_tracking_was_refused() -> None:
     """`adTrackingEnabled` must be true, not merely present."""
     device = {"type": "ios", "advertisingId": "IDFA", "adTrackingEnabled": False}
     event = parse(track(context={"device": device}))
-    assert [kind for kind, _ in identifiers_of(event, IdentityRules())] == ["user_id"]
+    assert [kind for kind, _ in event.identifiers] == ["user_id"]
 
 
 def test_a_telephone_number_is_an_identifier_only_when_the_project_says_so() -> None:
     """A family shares one; Segment's defaults leave it out as well."""
-    event = parse({"type": "identify", "userId": "u", "traits": {"phone": "+14155550100"}})
-    assert [kind for kind, _ in identifiers_of(event, IdentityRules())] == ["user_id"]
-    assert [kind for kind, _ in identifiers_of(event, IdentityRules(phone()))] == ["user_id", "phone"]
+    message = {"type": "identify", "userId": "u", "traits": {"phone": "+14155550100"}}
+    assert [kind for kind, _ in parse(message).identifiers] == ["user_id"]
+    assert [kind for kind, _ in parse(message, IdentityRules(phone())).identifiers] == ["user_id", "phone"]
 
 
 def test_an_id_made_from_content_tells_repetitions_apart() -> None:
