@@ -33,7 +33,7 @@ def create_project(folder: Path, as_of: datetime, *, platform_url: str | None = 
         The files written.
 
     Raises:
-        ConfigurationError: a file that would be written exists, or the folder's content would hide our packages.
+        ConfigurationError: a file that would be written exists, or the folder's content would hide ours.
     """
     for name in shadowing(folder):
         raise ConfigurationError(

@@ -1,7 +1,7 @@
 """What a destination is: a platform's account that holds sets of hashed identifiers.
 
-A destination value says where and for what; its channel, opened for one sync, talks. Neither ever sees a rule,
-a consent record or a plain value.
+A destination value says where and for what; its channel, opened for one sync, talks. Neither ever sees a
+rule, a consent record or a plain value.
 """
 
 from __future__ import annotations

@@ -99,8 +99,8 @@ def record_consent(ledger: Ledger, records: Iterable[ConsentRecord]) -> int:
     with ledger.transaction() as cursor:
         before = cursor.connection.total_changes
         cursor.executemany(
-            "INSERT INTO consent_records (subject, purpose, state, captured_at, source, evidence, expires_at) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            "INSERT INTO consent_records "
+            "(subject, purpose, state, captured_at, source, evidence, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             rows,
         )
         return cursor.connection.total_changes - before
@@ -175,26 +175,28 @@ def consent_of(ledger: Ledger, subjects: Sequence[str]) -> list[ConsentRecord]:
         ledger: where from.
         subjects: identifier ids.
     """
-    records = []
     with ledger.reading() as cursor:
-        for subject in subjects:
-            found = cursor.execute(
+        found = [
+            row
+            for subject in subjects
+            for row in cursor.execute(
                 "SELECT subject, purpose, state, captured_at, source, evidence, expires_at "
                 "FROM consent_records WHERE subject = ?",
                 (subject,),
-            ).fetchall()
-            for row in found:
-                records.append(
-                    ConsentRecord(
-                        subject=row[0],
-                        purpose=row[1],
-                        state=row[2],
-                        captured_at=datetime.fromisoformat(row[3]),
-                        source=row[4],
-                        evidence=row[5],
-                        expires_at=datetime.fromisoformat(row[6]) if row[6] else None,
-                    )
-                )
+            )
+        ]
+    records = [
+        ConsentRecord(
+            subject=row[0],
+            purpose=row[1],
+            state=row[2],
+            captured_at=datetime.fromisoformat(row[3]),
+            source=row[4],
+            evidence=row[5],
+            expires_at=datetime.fromisoformat(row[6]) if row[6] else None,
+        )
+        for row in found
+    ]
     return sorted(records, key=lambda record: (record.captured_at, record.evidence), reverse=True)
 
 

@@ -36,7 +36,8 @@ def suppress(ledger: Ledger, subjects: Iterable[str], reason: str, at: datetime)
     rows = [(subject, reason, at.astimezone(UTC).isoformat(timespec="microseconds")) for subject in subjects]
     with ledger.transaction() as cursor:
         cursor.executemany(
-            "INSERT INTO suppressions (subject, reason, suppressed_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            "INSERT INTO suppressions (subject, reason, suppressed_at) VALUES (?, ?, ?) "
+            "ON CONFLICT DO NOTHING",
             rows,
         )
 

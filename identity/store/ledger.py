@@ -139,7 +139,8 @@ def _migrate(ledger: Ledger, migrations: Sequence[Migration]) -> None:
     newer = sorted(done - set(known))
     if newer:
         raise LedgerError(
-            f"The ledger {str(ledger.path)!r} was written by a newer program (it has {newer[0]!r}); use that one."
+            f"The ledger {str(ledger.path)!r} was written by a newer program (it has {newer[0]!r}); "
+            "use that one."
         )
     if not made:
         with ledger.transaction() as cursor:
