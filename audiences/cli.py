@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from audiences.cli_consent import consent_app
+from audiences.cli_options import (
+    HERE,
+    AsOfOption,
+    JsonOption,
+    ProjectOption,
+    load,
+    now,
+    parse_as_of,
+    real_clock,
+)
 from identity.errors import AudienceEngineError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -35,17 +46,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=True,
 )
-consent_app = typer.Typer(help="Record and show consent and suppression.", no_args_is_help=True)
 app.add_typer(consent_app, name="consent")
-
-ProjectOption = Annotated[
-    Path, typer.Option("--project", "-p", help="Folder of the project, or its project.py.")
-]
-AsOfOption = Annotated[
-    str | None, typer.Option("--as-of", help="Instant to compute for, ISO 8601; default: now.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
-HERE = Path()
 
 
 def main() -> None:
@@ -74,24 +75,6 @@ def _fail(error: Exception, code: int) -> None:
     raise SystemExit(code) from None
 
 
-def _as_of(text: str | None) -> datetime:
-    if text is None:
-        return datetime.now(UTC)
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigurationError(
-            f"--as-of {text!r} is no ISO 8601 instant, such as 2026-11-23T18:00:00Z."
-        ) from None
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
-
-
-def _definitions(path: Path) -> Definitions:
-    from audiences.project import load_definitions
-
-    return load_definitions(path)
-
-
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="Folder to make the project in.")] = HERE,
@@ -100,7 +83,7 @@ def init(
     from audiences.show import console
     from audiences.start import create_project
 
-    for path in create_project(folder, _as_of(None)):
+    for path in create_project(folder, now()):
         console.print(f"made  {path}", highlight=False)
     where = "" if folder == HERE else f"cd {folder} && "
     console.print(f"\nNext: {where}audiences ingest events/sample.ndjson && audiences plan", highlight=False)
@@ -115,7 +98,7 @@ def demo(
     """Run the whole way once, on sample events and a practice platform on this machine."""
     from audiences.demo import run_demo
 
-    run_demo(keep, _as_of(None))
+    run_demo(keep, now())
 
 
 @app.command()
@@ -149,7 +132,7 @@ def ingest(
     from identity.ingest import ingest as ingest_files
     from identity.mapping import load_mapping
 
-    definitions = _definitions(project)
+    definitions = load(project)
     mapped = load_mapping(mapping) if mapping else None
     reports: list[IngestReport] = []
     errors: list[InputError | ConfigurationError] = []
@@ -163,7 +146,7 @@ def ingest(
                         stores.vault,
                         definitions.project.identity,
                         [path],
-                        as_of=_as_of(None),
+                        as_of=now(),
                         standard_input=sys.stdin.buffer,
                         mapped=mapped,
                         purposes=definitions.project.purposes,
@@ -188,10 +171,10 @@ def rejects(
     """List the records that were refused: file, line, byte offset, reason."""
     from audiences.project import open_stores
     from audiences.show import show_rejects
-    from identity.quarantine import list_quarantine
+    from identity.quarantine import list_rejects
 
-    with open_stores(_definitions(project)) as stores:
-        show_rejects(list_quarantine(stores.warehouse, limit), as_json=as_json)
+    with open_stores(load(project)) as stores:
+        show_rejects(list_rejects(stores.warehouse, limit), as_json=as_json)
 
 
 @app.command()
@@ -201,7 +184,7 @@ def resolve(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
     from audiences.show import show_resolved
     from identity.resolve import resolve as resolve_profiles
 
-    definitions = _definitions(project)
+    definitions = load(project)
     with open_stores(definitions) as stores, stores.warehouse.transaction():
         report = resolve_profiles(stores.warehouse, stores.vault, definitions.project.identity)
     show_resolved(report, as_json=as_json)
@@ -219,9 +202,9 @@ def plan(
     from audiences.project import open_stores
     from audiences.show import show_plan
 
-    definitions = _definitions(project)
+    definitions = load(project)
     with open_stores(definitions) as stores:
-        show_plan(build_plan(stores, definitions, select or (), _as_of(as_of)), as_json=as_json)
+        show_plan(build_plan(stores, definitions, select or (), parse_as_of(as_of)), as_json=as_json)
 
 
 @app.command()
@@ -237,8 +220,8 @@ def apply(
     from audiences.project import open_stores
     from audiences.show import show_plan
 
-    definitions = _definitions(project)
-    instant = _as_of(as_of)
+    definitions = load(project)
+    instant = parse_as_of(as_of)
     if not yes:
         if not sys.stdin.isatty():
             raise ConfigurationError("apply asks before it sends; without a terminal, say --yes.")
@@ -249,20 +232,16 @@ def apply(
 
 
 def _apply(definitions: Definitions, select: tuple[str, ...], instant: datetime, as_json: bool) -> None:
-    from audiences.apply import apply_plan
+    from audiences.apply import apply_audiences
     from audiences.project import open_stores
     from audiences.scheduler import only_runner
     from audiences.show import show_applied
 
-    with open_stores(definitions) as stores, only_runner(stores.ledger, _owner(), lambda: datetime.now(UTC)):
-        applied = apply_plan(stores, definitions, select, instant)
+    with open_stores(definitions) as stores, only_runner(stores.ledger, now) as renew:
+        applied = apply_audiences(stores, definitions, select, instant, clock=real_clock(), renew=renew)
     show_applied(applied, as_json=as_json)
     if applied.failures:
         raise typer.Exit(EXIT_PARTIAL)
-
-
-def _owner() -> str:
-    return f"{os.uname().nodename}:{os.getpid()}" if hasattr(os, "uname") else str(os.getpid())
 
 
 @app.command()
@@ -279,8 +258,8 @@ def run(
     from audiences.scheduler import due_audiences
     from audiences.show import console
 
-    definitions = _definitions(project)
-    instant = _as_of(as_of)
+    definitions = load(project)
+    instant = parse_as_of(as_of)
     select: tuple[str, ...] = ()
     if due:
         with open_ledger(definitions.folder / definitions.project.ledger) as ledger:
@@ -289,3 +268,114 @@ def run(
             console.print("Nothing is due.") if not as_json else console.print("{}")
             return
     _apply(definitions, select, instant, as_json)
+
+
+@app.command()
+def status(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
+    """Show what every platform holds and the last runs, also while a job runs."""
+    from audiences.ledger import open_ledger
+    from audiences.scheduler import last_runs
+    from audiences.show import show_status
+    from exporters.ledger import delivery_status
+
+    definitions = load(project)
+    with open_ledger(definitions.folder / definitions.project.ledger) as ledger:
+        show_status(delivery_status(ledger), last_runs(ledger), definitions, as_json=as_json)
+
+
+@app.command()
+def audience(
+    key: Annotated[str | None, typer.Argument(help="Audience key; default: list them all.")] = None,
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """List the audiences, or show one: its rule in words, size, history, destinations."""
+    from audiences.membership import membership_history
+    from audiences.project import open_stores
+    from audiences.show import show_audiences
+
+    definitions = load(project)
+    chosen = (definitions.audience(key),) if key else definitions.audiences
+    with open_stores(definitions) as stores:
+        sizes = {each.key: membership_history(stores.warehouse, each.key) for each in chosen}
+    show_audiences(chosen, sizes, as_json=as_json)
+
+
+@app.command()
+def preview(
+    key: Annotated[str, typer.Argument(help="Audience key.")],
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Members to show.")] = 10,
+    project: ProjectOption = HERE,
+    as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compute one audience without storing it; show its size and some members, masked."""
+    from audiences.plan import preview_members
+    from audiences.project import open_stores
+    from audiences.show import show_preview
+
+    definitions = load(project)
+    with open_stores(definitions) as stores:
+        size, members = preview_members(stores, definitions, key, parse_as_of(as_of), limit)
+    show_preview(key, size, members, as_json=as_json)
+
+
+@app.command()
+def sql(
+    key: Annotated[str, typer.Argument(help="Audience key.")],
+    project: ProjectOption = HERE,
+    as_of: AsOfOption = None,
+) -> None:
+    """Print the SQL that computes an audience."""
+    from audiences.compile import compile_audiences
+    from audiences.plan import with_dependencies
+    from audiences.project import field_privacy, open_vault_of
+
+    definitions = load(project)
+    chosen = with_dependencies(definitions, (key,))
+    privacy = field_privacy(open_vault_of(definitions), definitions.project.identity)
+    query = compile_audiences(chosen, parse_as_of(as_of), privacy)
+    typer.echo(query.sql(dialect="duckdb", pretty=True))
+
+
+@app.command()
+def explain(
+    key: Annotated[str | None, typer.Argument(help="Audience key; default: all.")] = None,
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Say in one sentence who is in an audience."""
+    from audiences.explain import explain as in_words
+    from audiences.show import show_sentences
+
+    definitions = load(project)
+    chosen = (definitions.audience(key),) if key else definitions.audiences
+    show_sentences({each.key: in_words(each) for each in chosen}, as_json=as_json)
+
+
+@app.command()
+def profile(
+    who: Annotated[str, typer.Argument(metavar="ID", help="Profile id, or TYPE:VALUE such as user_id:u1.")],
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one profile: identifiers, traits, events, consent; values masked."""
+    from audiences.project import open_stores
+    from audiences.show import show_profile
+    from identity.privacy.consent import consent_of
+    from identity.privacy.suppression import suppressed_at
+    from identity.profiles import find_profile, subjects_of
+    from identity.profiles import show_profile as gather
+
+    definitions = load(project)
+    with open_stores(definitions) as stores:
+        found = find_profile(stores.warehouse, stores.vault, definitions.project.identity, who)
+        subjects = subjects_of(stores.warehouse, found)
+        shown = gather(stores.warehouse, stores.vault, found)
+        records = consent_of(stores.ledger, subjects)
+        since = suppressed_at(stores.ledger, subjects)
+    show_profile(shown, records, since, as_json=as_json)
+
+
+if __name__ == "__main__":
+    main()

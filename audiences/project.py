@@ -26,7 +26,15 @@ if TYPE_CHECKING:
     from identity.store.ledger import Ledger
     from identity.store.warehouse import Warehouse
 
-__all__ = ["Definitions", "Project", "Stores", "load_definitions", "open_stores", "shadowing"]
+__all__ = [
+    "Definitions",
+    "Project",
+    "Stores",
+    "load_definitions",
+    "open_stores",
+    "open_vault_of",
+    "shadowing",
+]
 
 _PACKAGES = ("audiences", "exporters", "identity")
 
@@ -171,12 +179,11 @@ def open_stores(definitions: Definitions) -> Iterator[Stores]:
         LedgerError: the ledger can't be opened.
     """
     from audiences.ledger import open_ledger
-    from identity.privacy.vault import open_vault
     from identity.store.warehouse import open_warehouse
     from identity.tables import bind_key, create_tables
 
     project, folder = definitions.project, definitions.folder
-    vault = open_vault(folder / project.key)
+    vault = open_vault_of(definitions)
     with ExitStack() as stack:
         ledger = stack.enter_context(open_ledger(folder / project.ledger))
         warehouse = open_warehouse(_absolute(project.warehouse, folder))
@@ -184,6 +191,20 @@ def open_stores(definitions: Definitions) -> Iterator[Stores]:
         create_tables(warehouse)
         bind_key(warehouse, vault.key_id.hex())
         yield Stores(warehouse, ledger, vault)
+
+
+def open_vault_of(definitions: Definitions) -> Vault:
+    """Open a project's vault alone, for what needs a token but no table.
+
+    Args:
+        definitions: a loaded project.
+
+    Raises:
+        KeyFileError: the key is missing or malformed.
+    """
+    from identity.privacy.vault import open_vault
+
+    return open_vault(definitions.folder / definitions.project.key)
 
 
 def _absolute(url: str, folder: Path) -> str:

@@ -100,7 +100,8 @@ def record_consent(ledger: Ledger, records: Iterable[ConsentRecord]) -> int:
         before = cursor.connection.total_changes
         cursor.executemany(
             "INSERT INTO consent_records "
-            "(subject, purpose, state, captured_at, source, evidence, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            "(subject, purpose, state, captured_at, source, evidence, expires_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             rows,
         )
         return cursor.connection.total_changes - before

@@ -64,6 +64,7 @@ class DuckDBWarehouse:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
+        self._in_transaction = False
 
     def execute(self, statement: exp.Expr) -> int:
         """Run one statement and return the number of rows that it changed."""
@@ -118,14 +119,20 @@ class DuckDBWarehouse:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit everything inside together, or nothing."""
+        """Commit everything inside together, or nothing; an inner transaction is part of the outer one."""
+        if self._in_transaction:
+            yield
+            return
         self._connection.execute("BEGIN TRANSACTION")
+        self._in_transaction = True
         try:
             yield
         except BaseException:
+            self._in_transaction = False
             with contextlib.suppress(duckdb.Error):
                 self._connection.execute("ROLLBACK")
             raise
+        self._in_transaction = False
         with self._refusals():
             self._connection.execute("COMMIT")
 

@@ -56,7 +56,7 @@ class Warehouse(Protocol):
         ...
 
     def transaction(self) -> AbstractContextManager[None]:
-        """Everything inside is committed together, or not at all."""
+        """Everything inside is committed together, or not at all; an inner one is part of the outer one."""
         ...
 
     def close(self) -> None:
