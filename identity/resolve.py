@@ -160,7 +160,12 @@ def _microseconds(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def _store(warehouse: Warehouse, vault: Vault, graph: Graph, links: Links, ids: Sequence[str]) -> None:
-    founders = [str(vault.profile_id(links.message_ids[row])) for row in graph.founders]
+    founders = [
+        str(
+            vault.profile_id(links.message_ids[row] if code < 0 else f"{links.message_ids[row]}\0{ids[code]}")
+        )
+        for row, code in zip(graph.founders, graph.founder_codes, strict=True)
+    ]
     linked = np.flatnonzero(graph.profile_of >= 0)
     warehouse.execute(exp.delete("identifier_profiles"))
     warehouse.append(

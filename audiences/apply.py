@@ -1,0 +1,146 @@
+"""Apply: do what a plan shows, step by step; each step is committed before the next begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from audiences.membership import MembershipChange, store_memberships
+from audiences.plan import destinations_of, members_with_keys, retirements, with_dependencies
+from audiences.privacy import FieldPrivacy
+from audiences.project import Definitions, Stores
+from audiences.scheduler import record_run
+from exporters.destination import Clock, Destination
+from exporters.errors import ExportError
+from exporters.sync import SyncReport, sync_audience
+from identity.privacy.hashing import Candidate
+from identity.resolve import ResolveReport, resolve
+
+__all__ = ["Applied", "Failure", "apply_audiences"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One destination that could not be brought in line; the ledger keeps what is true, the next run goes on.
+
+    Attributes:
+        audience: its key.
+        destination: the destination's name.
+        reason: what went wrong and what to do.
+    """
+
+    audience: str
+    destination: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What an apply did.
+
+    Attributes:
+        as_of: the instant that audiences were computed for, UTC.
+        run: its id, as the ledger and the membership history name it.
+        resolved: what the resolve found.
+        changes: one an audience.
+        syncs: one a destination and audience that was brought in line.
+        failures: the others.
+    """
+
+    as_of: datetime
+    run: str
+    resolved: ResolveReport
+    changes: tuple[MembershipChange, ...]
+    syncs: tuple[SyncReport, ...]
+    failures: tuple[Failure, ...]
+
+
+def apply_audiences(
+    stores: Stores,
+    definitions: Definitions,
+    select: Sequence[str],
+    as_of: datetime,
+    *,
+    clock: Clock,
+    renew: Callable[[], None] = lambda: None,
+) -> Applied:
+    """Resolve, compute, sync, and remove what is no longer sent anywhere.
+
+    A destination that fails does not keep the others waiting.
+
+    Args:
+        stores: the project's open stores.
+        definitions: the loaded project.
+        select: audience keys; empty for all, which also retires what the project no longer names.
+        as_of: the instant to compute for, UTC.
+        clock: for talking to platforms.
+        renew: is called between steps, to keep the runner's lease.
+
+    Raises:
+        NotFoundError: no audience by one of those keys.
+        RuleError: a rule that can't be computed.
+    """
+    run = f"run-{as_of.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
+    chosen = with_dependencies(definitions, select)
+    wanted = set(select) or {audience.key for audience in chosen}
+    with stores.warehouse.transaction():
+        resolved = resolve(stores.warehouse, stores.vault, definitions.project.identity)
+        privacy = FieldPrivacy(stores.vault, definitions.project.identity)
+        changes = store_memberships(stores.warehouse, chosen, as_of, privacy, run=run)
+    syncs: list[SyncReport] = []
+    failures: list[Failure] = []
+
+    def sync(audience: str, destination: Destination, candidates: Sequence[Candidate]) -> bool:
+        renew()
+        alias = stores.vault.alias(f"{destination.name}/{audience}")
+        try:
+            report = sync_audience(
+                stores.ledger,
+                destination,
+                audience,
+                alias,
+                candidates,
+                as_of=as_of,
+                clock=clock,
+                run=run,
+            )
+        except ExportError as error:
+            failures.append(Failure(audience, destination.name, str(error)))
+            return False
+        syncs.append(report)
+        return True
+
+    by_key = {change.audience: change for change in changes}
+    for audience in chosen:
+        if audience.key not in wanted:
+            continue
+        outcomes = [
+            sync(audience.key, destination, members_with_keys(stores, audience.key, destination))
+            for destination in audience.sync
+        ]
+        change = by_key[audience.key]
+        with stores.ledger.transaction() as cursor:
+            record_run(
+                cursor,
+                audience.key,
+                as_of,
+                run,
+                (change.size, change.entered, change.exited),
+                succeeded=all(outcomes),
+            )
+    if not select:
+        reachable = destinations_of(definitions)
+        for step in retirements(stores, definitions):
+            if step.reachable:
+                sync(step.audience, reachable[step.destination], ())
+            else:
+                failures.append(
+                    Failure(
+                        step.audience,
+                        step.destination,
+                        f"{step.held} identifiers are still held there, and no audience names this "
+                        "destination any more: name it again (in any audience's sync=) until they are removed.",
+                    )
+                )
+    return Applied(as_of, run, resolved, tuple(changes), tuple(syncs), tuple(failures))

@@ -1,0 +1,225 @@
+"""A plan: what apply would do, as a list of frozen steps. Building one writes nothing and sends nothing.
+
+The steps are computed for real, inside a warehouse transaction that is taken back, so the plan's figures are
+those that an apply at the same instant would reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from audiences.audience import Audience
+from audiences.explain import explain
+from audiences.membership import MembershipChange, current_members, store_memberships
+from audiences.privacy import FieldPrivacy
+from audiences.project import Definitions, Stores
+from exporters.destination import Destination
+from exporters.ledger import still_held
+from exporters.sync import SyncPreview, preview_audience
+from identity.privacy.hashing import Candidate
+from identity.profiles import match_keys
+from identity.resolve import ResolveReport, resolve, unresolved_events
+
+__all__ = [
+    "Compute",
+    "Plan",
+    "Resolve",
+    "Retire",
+    "Step",
+    "Sync",
+    "build_plan",
+    "destinations_of",
+    "members_with_keys",
+    "retirements",
+    "with_dependencies",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    """Merge identifiers into profiles.
+
+    Attributes:
+        pending: events that came in since the last resolve.
+        report: what the resolve finds.
+    """
+
+    pending: int
+    report: ResolveReport
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """Compute one audience's members and store who entered and exited.
+
+    Attributes:
+        audience: its key.
+        sentence: its rule in words.
+        change: size, entered, exited.
+    """
+
+    audience: str
+    sentence: str
+    change: MembershipChange
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """Bring one destination in line with one audience.
+
+    Attributes:
+        audience: its key.
+        destination: the destination's name.
+        preview: what would be added, removed and held back.
+    """
+
+    audience: str
+    destination: str
+    preview: SyncPreview
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """Remove everything that a destination holds for an audience that is no longer sent there.
+
+    Attributes:
+        audience: its key.
+        destination: the destination's name.
+        held: identifiers to remove.
+        reachable: False when no audience of the project names that destination any more, so that nobody
+            knows how to reach it.
+    """
+
+    audience: str
+    destination: str
+    held: int
+    reachable: bool
+
+
+Step = Resolve | Compute | Sync | Retire
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps in the order in which apply does them.
+
+    Attributes:
+        as_of: the instant that audiences are computed for, UTC.
+        steps: what is to be done.
+    """
+
+    as_of: datetime
+    steps: tuple[Step, ...]
+
+
+class _TakenBack(Exception):
+    """No error: leaves the plan's transaction so that it is taken back."""
+
+
+def build_plan(stores: Stores, definitions: Definitions, select: Sequence[str], as_of: datetime) -> Plan:
+    """Work out what apply would do.
+
+    Args:
+        stores: the project's open stores.
+        definitions: the loaded project.
+        select: audience keys; empty for all.
+        as_of: the instant to compute for, UTC.
+
+    Raises:
+        NotFoundError: no audience by one of those keys.
+        RuleError: a rule that can't be computed.
+    """
+    steps: list[Step] = []
+    chosen = with_dependencies(definitions, select)
+    wanted = set(select) or {audience.key for audience in chosen}
+    try:
+        with stores.warehouse.transaction():
+            pending = unresolved_events(stores.warehouse)
+            steps.append(
+                Resolve(pending, resolve(stores.warehouse, stores.vault, definitions.project.identity))
+            )
+            privacy = FieldPrivacy(stores.vault, definitions.project.identity)
+            changes = store_memberships(stores.warehouse, chosen, as_of, privacy, run="plan")
+            by_key = {change.audience: change for change in changes}
+            steps.extend(
+                Compute(audience.key, explain(audience), by_key[audience.key]) for audience in chosen
+            )
+            for audience in chosen:
+                if audience.key not in wanted:
+                    continue
+                for destination in audience.sync:
+                    preview = preview_audience(
+                        stores.ledger,
+                        destination,
+                        audience.key,
+                        members_with_keys(stores, audience.key, destination),
+                        as_of=as_of,
+                    )
+                    steps.append(Sync(audience.key, destination.name, preview))
+            raise _TakenBack
+    except _TakenBack:
+        pass
+    if not select:
+        steps.extend(retirements(stores, definitions))
+    return Plan(as_of, tuple(steps))
+
+
+def with_dependencies(definitions: Definitions, select: Sequence[str]) -> tuple[Audience, ...]:
+    """The audiences of those keys, in the project's order, after those that they are built on.
+
+    Args:
+        definitions: the loaded project.
+        select: audience keys; empty for all.
+
+    Raises:
+        NotFoundError: no audience by one of those keys.
+    """
+    if not select:
+        return definitions.audiences
+    wanted = {definitions.audience(key).key for key in select}
+    pending = list(wanted)
+    while pending:
+        for key in definitions.audience(pending.pop()).depends_on:
+            if key not in wanted:
+                wanted.add(key)
+                pending.append(key)
+    return tuple(audience for audience in definitions.audiences if audience.key in wanted)
+
+
+def destinations_of(definitions: Definitions) -> dict[str, Destination]:
+    """Every destination that the project's audiences name, by its name.
+
+    Args:
+        definitions: the loaded project.
+    """
+    return {each.name: each for audience in definitions.audiences for each in audience.sync}
+
+
+def members_with_keys(stores: Stores, audience: str, destination: Destination) -> list[Candidate]:
+    """The stored members of an audience with their hashed match keys for one destination.
+
+    Args:
+        stores: the project's open stores.
+        audience: its key.
+        destination: decides which keys, in which platform's format.
+    """
+    members = current_members(stores.warehouse, audience)
+    return list(match_keys(stores.warehouse, stores.vault, members, destination.match, destination.platform))
+
+
+def retirements(stores: Stores, definitions: Definitions) -> list[Retire]:
+    """What destinations still hold for audiences that are no longer sent there.
+
+    Args:
+        stores: the project's open stores.
+        definitions: the loaded project.
+    """
+    reachable = destinations_of(definitions)
+    current = {(each.name, audience.key) for audience in definitions.audiences for each in audience.sync}
+    return [
+        Retire(audience, destination, held, destination in reachable)
+        for destination, audience, held in still_held(stores.ledger)
+        if (destination, audience) not in current
+    ]

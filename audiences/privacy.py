@@ -1,0 +1,51 @@
+"""How rules ask for personal fields: by token, so that no rule ever reads a plain value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from identity.canonical import canonical
+from identity.identifiers import IdentityRules
+from identity.privacy.classification import personal_class
+from identity.privacy.vault import SEALED_PREFIX, Vault
+
+__all__ = ["FieldPrivacy"]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldPrivacy:
+    """Knows which fields are sealed, and the token that stands for a literal.
+
+    Attributes:
+        vault: makes tokens.
+        rules: know the default region of telephone numbers.
+    """
+
+    vault: Vault
+    rules: IdentityRules
+
+    def is_personal(self, where: Literal["trait", "property"], path: tuple[str, ...]) -> bool:
+        """Say whether a field's values are sealed.
+
+        Args:
+            where: trait or property.
+            path: keys from the outermost to the innermost.
+        """
+        return personal_class(where, path) is not None
+
+    def tokenise(
+        self, where: Literal["trait", "property"], path: tuple[str, ...], literal: str
+    ) -> str | None:
+        """The text that stands for a literal in a sealed field; None when the field is not sealed.
+
+        Args:
+            where: trait or property.
+            path: keys from the outermost to the innermost.
+            literal: what the rule compares with.
+        """
+        kind = personal_class(where, path)
+        if kind is None:
+            return None
+        value = canonical(kind, literal, self.rules.default_region) or literal.strip()
+        return f"{SEALED_PREFIX}{self.vault.token(kind, value)}"

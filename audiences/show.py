@@ -1,0 +1,391 @@
+"""What the command line prints: tables for people, JSON for programs, never a plain personal value."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from audiences.apply import Applied
+    from audiences.audience import Audience
+    from audiences.doctor import Check
+    from audiences.membership import MembershipChange
+    from audiences.plan import Plan
+    from audiences.project import Definitions
+    from exporters.ledger import HeldStatus
+    from exporters.sync import SyncPreview, SyncReport
+    from identity.ingest import IngestReport
+    from identity.privacy.consent import ConsentRecord
+    from identity.profiles import ShownProfile
+    from identity.quarantine import Reject
+    from identity.resolve import ResolveReport
+
+__all__ = [
+    "REASONS",
+    "console",
+    "ingest_progress",
+    "print_json",
+    "resolved_sentence",
+    "show_applied",
+    "show_audiences",
+    "show_checks",
+    "show_ingest",
+    "show_plan",
+    "show_preview",
+    "show_profile",
+    "show_rejects",
+    "show_resolved",
+    "show_sentences",
+    "show_syncs",
+    "show_status",
+]
+
+console = Console(soft_wrap=False, highlight=False)
+"""Standard output."""
+
+REASONS = {
+    "no_consent": "no consent",
+    "denied": "consent refused",
+    "expired": "consent expired",
+    "suppressed": "suppressed",
+    "no_match_key": "no match key",
+    "below_floor": "below the floor",
+}
+"""Why people are held back, in words."""
+
+
+def print_json(value: Any) -> None:
+    """Print any of our values as JSON, instants in ISO 8601.
+
+    Args:
+        value: a dataclass, or mappings and sequences of them.
+    """
+    sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False, indent=2) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        shown = {"step": type(value).__name__.lower()} if type(value).__module__ == "audiences.plan" else {}
+        return shown | {
+            each.name: getattr(value, each.name) for each in dataclasses.fields(value) if each.repr
+        }
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return dict(value)
+    return str(value)
+
+
+@contextmanager
+def ingest_progress(paths: Sequence[Path]) -> Iterator[Callable[[Path, int, int], None]]:
+    """A progress bar with rows a second on a terminal; nothing in a pipe.
+
+    Args:
+        paths: the files that will be read.
+
+    Yields:
+        A function that is told path, bytes and records so far.
+    """
+    if not sys.stderr.isatty():
+        yield lambda _path, _bytes, _records: None
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[records]:,} records"),
+        TextColumn("{task.fields[speed]:,.0f}/s"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        tasks = {
+            path: progress.add_task(
+                path.name, total=path.stat().st_size if path.is_file() else None, records=0, speed=0.0
+            )
+            for path in paths
+        }
+
+        def on_progress(path: Path, size: int, records: int) -> None:
+            elapsed = progress.tasks[tasks[path]].elapsed or 0.0
+            progress.update(
+                tasks[path], completed=size, records=records, speed=records / elapsed if elapsed else 0.0
+            )
+
+        yield on_progress
+
+
+def show_ingest(reports: Sequence[IngestReport], *, as_json: bool) -> None:
+    """Show what became of the files' records."""
+    if as_json:
+        print_json(reports)
+        return
+    table = _table("file", "read>", "accepted>", "repeated>", "clock corrected>", "refused>")
+    for report in reports:
+        refused = sum(report.refused.values())
+        table.add_row(
+            report.source,
+            *_numbers(report.read, report.accepted, report.duplicates, report.clamped, refused),
+        )
+    console.print(table)
+    for report in reports:
+        if report.refused:
+            why = ", ".join(f"{code} {count:,}" for code, count in sorted(report.refused.items()))
+            console.print(f"refused: {why}  (audiences rejects lists them)")
+        if report.truncated:
+            console.print(f"{report.source} ends before its end: what follows in it could not be read.")
+
+
+def show_rejects(rejects: Sequence[Reject], *, as_json: bool) -> None:
+    """Show refused records."""
+    if as_json:
+        print_json(rejects)
+        return
+    if not rejects:
+        console.print("Nothing was refused.")
+        return
+    table = _table("file", "line>", "byte>", "code", "reason")
+    for each in rejects:
+        offset = "" if each.byte_offset is None else f"{each.byte_offset:,}"
+        table.add_row(each.source, f"{each.line:,}", offset, each.code, each.reason)
+    console.print(table)
+
+
+def show_resolved(report: ResolveReport, *, as_json: bool) -> None:
+    """Show what a resolve found."""
+    if as_json:
+        print_json(report)
+        return
+    console.print(resolved_sentence(report))
+
+
+def resolved_sentence(report: ResolveReport) -> str:
+    """Say in one line what a resolve found."""
+    text = (
+        f"{report.profiles:,} profiles from {report.events:,} events and {report.identifiers:,} identifiers; "
+        f"{report.merges:,} merges"
+    )
+    if report.blocked:
+        text += f"; {report.blocked:,} blocked identifiers"
+    if report.unattributed:
+        text += f"; {report.unattributed:,} events belong to nobody"
+    return text + "."
+
+
+def show_plan(plan: Plan, *, as_json: bool) -> None:
+    """Show a plan's steps."""
+    if as_json:
+        print_json(plan)
+        return
+    from audiences.plan import Compute, Resolve, Retire, Sync
+
+    console.print(f"Plan as of {plan.as_of:%Y-%m-%d %H:%M:%S} UTC\n")
+    for step in plan.steps:
+        match step:
+            case Resolve():
+                console.print(f"resolve  {step.pending:,} new events → {resolved_sentence(step.report)}\n")
+            case Compute():
+                console.print(f"[bold]{step.audience}[/]  {_change(step.change)}")
+                console.print(f"  {step.sentence}")
+            case Sync():
+                console.print(f"  → {step.audience} to {step.destination}: {_preview(step.preview)}")
+            case Retire():
+                how = "remove" if step.reachable else "can't reach the destination to remove"
+                console.print(f"[bold]retire[/]  {step.audience} at {step.destination}: {how} {step.held:,}")
+
+
+def _change(change: MembershipChange) -> str:
+    return f"{change.size:,} members, +{change.entered:,} −{change.exited:,}"
+
+
+def _preview(preview: SyncPreview) -> str:
+    text = f"add {preview.added:,}, remove {preview.removed:,}, keep {preview.unchanged:,}"
+    return text + _held(preview.held_back)
+
+
+def _held(held_back: Mapping[str, int]) -> str:
+    held = [f"{REASONS.get(reason, reason)} {count:,}" for reason, count in held_back.items() if count]
+    return f"; held back: {', '.join(held)}" if held else ""
+
+
+def show_applied(applied: Applied, *, as_json: bool) -> None:
+    """Show what an apply did."""
+    if as_json:
+        print_json(applied)
+        return
+    console.print(resolved_sentence(applied.resolved))
+    audiences = _table("audience", "members>", "entered>", "exited>")
+    for change in applied.changes:
+        audiences.add_row(change.audience, *_numbers(change.size, change.entered, change.exited))
+    console.print(audiences)
+    if applied.syncs:
+        show_syncs(applied.syncs)
+    for failure in applied.failures:
+        console.print(f"[bold red]failed[/]  {failure.audience} → {failure.destination}: {failure.reason}")
+
+
+def show_syncs(syncs: Iterable[SyncReport]) -> None:
+    """Show what was sent where, and who was held back."""
+    table = _table("audience", "destination", "added>", "removed>", "kept>", "held back (people)")
+    for sync in syncs:
+        table.add_row(
+            sync.audience,
+            sync.destination,
+            *_numbers(sync.added, sync.removed, sync.unchanged),
+            _held(sync.held_back).removeprefix("; held back: "),
+        )
+    console.print(table)
+
+
+def show_status(
+    held: Sequence[HeldStatus], runs: Sequence[Mapping[str, Any]], definitions: Definitions, *, as_json: bool
+) -> None:
+    """Show what every destination holds, and the last runs."""
+    if as_json:
+        print_json({"held": held, "runs": runs})
+        return
+    last = {run["audience"]: run for run in runs}
+    table = _table("audience", "last run (as of, UTC)", "outcome", "members>", "every")
+    for audience in definitions.audiences:
+        run = last.get(audience.key)
+        table.add_row(
+            audience.key,
+            str(run["as_of"])[:19].replace("T", " ") if run else "never",
+            ("succeeded" if run["succeeded"] else "in part") if run else "",
+            f"{run['members']:,}" if run else "",
+            str(audience.every) if audience.every else "by hand",
+        )
+    console.print(table)
+    if not held:
+        console.print("No destination holds anything.")
+        return
+    places = _table("destination", "audience", "present>", "in flight>", "quarantined>")
+    for each in held:
+        places.add_row(
+            each.destination, each.audience, *_numbers(each.present, each.in_flight, each.quarantined)
+        )
+    console.print(places)
+
+
+def show_audiences(
+    audiences: Sequence[Audience], sizes: Mapping[str, Mapping[str, Any]], *, as_json: bool
+) -> None:
+    """Show audiences: rule, size, destinations."""
+    from audiences.explain import explain
+
+    rows = [
+        {
+            "audience": audience.key,
+            "members": sizes[audience.key]["members"],
+            "since": sizes[audience.key]["since"],
+            "rule": explain(audience),
+            "description": audience.description,
+            "sync": [destination.name for destination in audience.sync],
+            "every": str(audience.every) if audience.every else None,
+            "defined_at": audience.place,
+        }
+        for audience in audiences
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        members = "not computed yet" if row["since"] is None else f"{row['members']:,} members"
+        console.print(f"[bold]{row['audience']}[/]  {members}")
+        console.print(f"  {row['rule']}")
+        where = ", ".join(row["sync"]) or "nowhere"
+        console.print(f"  sent to {where}; {row['every'] or 'by hand'}; {row['defined_at']}")
+
+
+def show_sentences(sentences: Mapping[str, str], *, as_json: bool) -> None:
+    """Show rules in words."""
+    if as_json:
+        print_json(sentences)
+        return
+    for key, sentence in sentences.items():
+        console.print(f"[bold]{key}[/]  {sentence}")
+
+
+def show_preview(key: str, size: int, members: Sequence[ShownProfile], *, as_json: bool) -> None:
+    """Show an audience's size and some of its members, masked."""
+    if as_json:
+        print_json({"audience": key, "members": size, "some": members})
+        return
+    console.print(f"[bold]{key}[/]  {size:,} members")
+    table = _table("profile", "identifiers", "traits", "last seen (UTC)")
+    for member in members:
+        table.add_row(
+            member.profile_id,
+            ", ".join(f"{each.type}:{each.value}" for each in member.identifiers[:3]),
+            ", ".join(f"{name}={value}" for name, value in list(member.traits.items())[:3]),
+            f"{member.last_seen_at:%Y-%m-%d %H:%M}",
+        )
+    console.print(table)
+
+
+def show_profile(
+    profile: ShownProfile, consent: Sequence[ConsentRecord], suppressed: datetime | None, *, as_json: bool
+) -> None:
+    """Show one profile, values masked."""
+    if as_json:
+        said = [
+            {
+                "purpose": each.purpose,
+                "state": each.state,
+                "captured_at": each.captured_at,
+                "source": each.source,
+            }
+            for each in consent
+        ]
+        print_json({"profile": profile, "consent": said, "suppressed_at": suppressed})
+        return
+    console.print(f"[bold]{profile.profile_id}[/]")
+    seen = (
+        f"first seen {profile.first_seen_at:%Y-%m-%d %H:%M}, last {profile.last_seen_at:%Y-%m-%d %H:%M} UTC"
+    )
+    console.print(f"  {seen}")
+    for title, rows in (
+        ("identifiers", [(each.type, each.value) for each in profile.identifiers]),
+        ("traits", [(name, str(value)) for name, value in profile.traits.items()]),
+        ("events", [(name, f"{count:,}") for name, count in profile.events.items()]),
+        ("latest", [(f"{at:%Y-%m-%d %H:%M}", name or kind) for at, kind, name in profile.recent]),
+        ("merged", [(f"{at:%Y-%m-%d %H:%M}", f"{who} by {cause}") for who, cause, at in profile.merged]),
+        ("consent", [(f"{each.captured_at:%Y-%m-%d}", f"{each.purpose}: {each.state}") for each in consent]),
+    ):
+        if rows:
+            table = Table.grid(padding=(0, 2))
+            for row in rows:
+                table.add_row("   ", *row)
+            console.print(f"  [bold]{title}[/]")
+            console.print(table)
+    if suppressed:
+        console.print(f"  [bold red]suppressed[/] since {suppressed:%Y-%m-%d %H:%M} UTC")
+
+
+def show_checks(checks: Sequence[Check]) -> None:
+    """Show what the doctor found."""
+    for check in checks:
+        sign = "[green]ok[/]   " if check.passed else "[bold red]wrong[/]"
+        console.print(f"{sign}  {check.name}: {check.detail}")
+
+
+def _table(*columns: str) -> Table:
+    """A plain table; a column's name that ends in `>` is set to the right."""
+    table = Table(box=None, padding=(0, 2), pad_edge=False, header_style="bold")
+    for name in columns:
+        table.add_column(name.rstrip(">"), justify="right" if name.endswith(">") else "left", overflow="fold")
+    return table
+
+
+def _numbers(*values: int) -> tuple[str, ...]:
+    return tuple(f"{value:,}" for value in values)
