@@ -1,1 +1,22 @@
-"""Who is in."""
+"""Who is in: rules, audiences and their members."""
+
+from __future__ import annotations
+
+from audiences.audience import Audience
+from audiences.dsl import all_of, any_of, days, did, hours, in_audience, minutes, prop, trait, weeks
+from audiences.errors import RuleError
+
+__all__ = [
+    "Audience",
+    "RuleError",
+    "all_of",
+    "any_of",
+    "days",
+    "did",
+    "hours",
+    "in_audience",
+    "minutes",
+    "prop",
+    "trait",
+    "weeks",
+]

@@ -101,7 +101,6 @@ def apply_audiences(
                 audience,
                 alias,
                 candidates,
-                as_of=as_of,
                 clock=clock,
                 run=run,
             )
@@ -140,7 +139,7 @@ def apply_audiences(
                         step.audience,
                         step.destination,
                         f"{step.held} identifiers are still held there, and no audience names this "
-                        "destination any more: name it again (in any audience's sync=) until they are removed.",
+                        "destination any more: name it again in any audience's sync= until they are gone.",
                     )
                 )
     return Applied(as_of, run, resolved, tuple(changes), tuple(syncs), tuple(failures))

@@ -15,9 +15,9 @@ from audiences.explain import explain
 from audiences.membership import MembershipChange, current_members, store_memberships
 from audiences.privacy import FieldPrivacy
 from audiences.project import Definitions, Stores
+from exporters.desired import SyncPreview, preview_audience
 from exporters.destination import Destination
 from exporters.ledger import still_held
-from exporters.sync import SyncPreview, preview_audience
 from identity.privacy.hashing import Candidate
 from identity.profiles import match_keys
 from identity.resolve import ResolveReport, resolve, unresolved_events

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from audiences.membership import MembershipChange
     from audiences.plan import Plan
     from audiences.project import Definitions
+    from exporters.desired import SyncPreview
     from exporters.ledger import HeldStatus
-    from exporters.sync import SyncPreview, SyncReport
+    from exporters.sync import SyncReport
     from identity.ingest import IngestReport
     from identity.privacy.consent import ConsentRecord
     from identity.profiles import ShownProfile
@@ -45,8 +46,8 @@ __all__ = [
     "show_rejects",
     "show_resolved",
     "show_sentences",
-    "show_syncs",
     "show_status",
+    "show_syncs",
 ]
 
 console = Console(soft_wrap=False, highlight=False)
@@ -205,7 +206,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
 
 
 def _change(change: MembershipChange) -> str:
-    return f"{change.size:,} members, +{change.entered:,} −{change.exited:,}"
+    return f"{change.size:,} members, +{change.entered:,} -{change.exited:,}"
 
 
 def _preview(preview: SyncPreview) -> str:

@@ -1,0 +1,384 @@
+"""The sync engine: brings what a platform holds in line with who is in an audience and may be sent.
+
+Removals are derived (may hold, less desired), so nothing that crashes, is edited or is reset can lose one;
+they go first, those of people who refused before the others. Each batch of adds asks the consent gate in the
+same ledger transaction that writes its intent, again at every retry. A request whose answer never came leaves
+its identifiers in flight: present for removals, absent for adds, so that a restart repeats at most one batch.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from exporters import ledger as rows
+from exporters.desired import FLOOR, REFUSED, ask_gate, desired_keys, owners_of
+from exporters.destination import Channel, Clock, Destination, Receipt
+from exporters.errors import ExportError, RejectedError, TransientError
+from exporters.ledger import State
+from identity.privacy.consent import Decision
+from identity.privacy.hashing import Candidate, HashedIdentifier
+from identity.store.ledger import Cursor, Ledger
+
+__all__ = ["ATTEMPTS", "SyncReport", "sync_audience"]
+
+ATTEMPTS = 5
+"""Requests for one batch before the sync gives up until its next run."""
+
+_FIRST_WAIT = 1.0
+_LONGEST_WAIT = 60.0
+_LONGEST_RETRY_AFTER = 300.0
+_REFUSALS_IN_A_ROW = 30
+"""Refused requests without one that was taken: then it is not the rows but the destination."""
+
+log = logging.getLogger("exporters.sync")
+
+
+@dataclass(frozen=True, slots=True)
+class SyncReport:
+    """What a sync did; added, removed, unchanged, quarantined, invalid count identifiers, the rest people.
+
+    Attributes:
+        destination: its name.
+        audience: the audience's key.
+        members: people in the audience.
+        eligible: people who are at the platform now.
+        added: identifiers that the platform took.
+        removed: identifiers that the platform removed.
+        unchanged: identifiers that were there already.
+        quarantined: identifiers that the platform refused by name.
+        invalid: rows that the platform says it could not use, without naming them.
+        held_back: reason → people, for those who are not sent.
+        requests: requests sent, repeated ones included.
+    """
+
+    destination: str
+    audience: str
+    members: int
+    eligible: int
+    added: int
+    removed: int
+    unchanged: int
+    quarantined: int
+    invalid: int
+    held_back: Mapping[str, int]
+    requests: int
+
+
+@dataclass(slots=True)
+class _Counts:
+    added: int = 0
+    removed: int = 0
+    quarantined: int = 0
+    invalid: int = 0
+    requests: int = 0
+    refusals: int = 0
+
+
+def sync_audience(
+    ledger: Ledger,
+    destination: Destination,
+    audience: str,
+    alias: str,
+    candidates: Sequence[Candidate],
+    *,
+    clock: Clock,
+    run: str,
+    floor: int = FLOOR,
+) -> SyncReport:
+    """Bring a destination in line with an audience.
+
+    Args:
+        ledger: consent, and what the destination holds.
+        destination: where to.
+        audience: the audience's key, kept inside.
+        alias: its opaque name at the platform.
+        candidates: its members with their match keys; none removes everything.
+        clock: instants of consent and of the ledger's rows, waiting, chance.
+        run: the run's id, for the ledger.
+        floor: smallest number of people that is sent.
+
+    Raises:
+        TransientError: the platform could not be reached; the next run goes on from here.
+        RejectedError: the platform refuses everything; its code says why.
+        AuthError: the access token is missing, expired or lacks a right.
+    """
+    with ledger.reading() as cursor:
+        decisions = ask_gate(cursor, candidates, destination.purpose, clock.now())
+        held = rows.held_keys(cursor, destination.name, audience)
+        quarantined = rows.quarantined_keys(cursor, destination.name, audience)
+    desired = desired_keys(candidates, decisions, quarantined, floor)
+    present = {key for key, state in held.items() if state == State.PRESENT}
+    removals = sorted(held.keys() - desired.keys, key=lambda key: (key not in desired.refused, _order(key)))
+    adds = sorted(desired.keys - present, key=_order)
+    counts = _Counts()
+    outcome = "failed"
+    try:
+        if removals or adds:
+            with _Sending(ledger, destination, audience, alias, clock, run, counts) as sending:
+                sending.remove(removals)
+                sending.add(adds, owners_of(candidates), set(held))
+        outcome = "succeeded"
+    finally:
+        with ledger.transaction() as cursor:
+            rows.record_sync(
+                cursor,
+                run,
+                destination.name,
+                audience,
+                at=clock.now(),
+                outcome=outcome,
+                counts=(counts.added, counts.removed),
+                held_back=desired.held_back,
+            )
+        log.info(
+            "sync.%s destination=%s audience=%s added=%d removed=%d requests=%d",
+            outcome,
+            destination.name,
+            audience,
+            counts.added,
+            counts.removed,
+            counts.requests,
+        )
+    return SyncReport(
+        destination.name,
+        audience,
+        members=len(candidates),
+        eligible=desired.eligible,
+        added=counts.added,
+        removed=counts.removed,
+        unchanged=len(desired.keys & present),
+        quarantined=counts.quarantined,
+        invalid=counts.invalid,
+        held_back=desired.held_back,
+        requests=counts.requests,
+    )
+
+
+def _order(key: HashedIdentifier) -> tuple[str, str]:
+    return key.recipe, key.digest
+
+
+@dataclass(slots=True)
+class _Sending:
+    """One sync's conversation with one destination."""
+
+    ledger: Ledger
+    destination: Destination
+    audience: str
+    alias: str
+    clock: Clock
+    run: str
+    counts: _Counts
+    _stack: ExitStack = field(default_factory=ExitStack)
+    _channel: Channel | None = None
+    _remote_id: str | None = None
+
+    def __enter__(self) -> _Sending:
+        with self.ledger.reading() as cursor:
+            self._remote_id = rows.remote_audience(cursor, self.destination.name, self.audience)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def remove(self, keys: Sequence[HashedIdentifier]) -> None:
+        """Remove identifiers; each leaves the ledger when its batch is confirmed."""
+        for batch in self._batches(keys):
+            self._remove_batch(batch)
+
+    def _remove_batch(self, keys: Sequence[HashedIdentifier]) -> None:
+        def attempt() -> None:
+            at = self.clock.now()
+            with self.ledger.transaction() as cursor:
+                batch = rows.begin_removals(cursor, self.run, self.destination.name, self.audience, keys, at)
+            receipt = self._request(lambda channel, remote: channel.remove(remote, keys))
+            with self.ledger.transaction() as cursor:
+                rows.confirm_removals(
+                    cursor,
+                    batch,
+                    self.clock.now(),
+                    invalid=receipt.invalid,
+                    request_id=receipt.request_id,
+                )
+            self.counts.removed += len(keys)
+
+        try:
+            self._patiently(attempt)
+        except RejectedError as error:
+            self._refused(error)
+            if len(keys) == 1:
+                # it stays in the ledger, so that the next sync tries again
+                log.warning("sync.removal_refused destination=%s code=%s", self.destination.name, error.code)
+                return
+            middle = len(keys) // 2
+            self._remove_batch(keys[:middle])
+            self._remove_batch(keys[middle:])
+
+    def add(
+        self,
+        keys: Sequence[HashedIdentifier],
+        owners: Mapping[HashedIdentifier, Sequence[Candidate]],
+        held: set[HashedIdentifier],
+    ) -> None:
+        """Add identifiers, each batch behind the gate; remove those whose people refused meanwhile."""
+        refused_late: list[HashedIdentifier] = []
+        for batch in self._batches(keys):
+            refused_late.extend(self._add_batch(batch, owners, held))
+        self.remove(sorted({key for key in refused_late if key in held}, key=_order))
+
+    def _add_batch(
+        self,
+        keys: Sequence[HashedIdentifier],
+        owners: Mapping[HashedIdentifier, Sequence[Candidate]],
+        held: set[HashedIdentifier],
+    ) -> list[HashedIdentifier]:
+        sent: list[HashedIdentifier] = []
+        begun: list[int] = []
+        fresh: list[HashedIdentifier] = []
+
+        def attempt() -> None:
+            at = self.clock.now()
+            with self.ledger.transaction() as cursor:
+                sent[:] = self._permitted(cursor, keys, owners, at)
+                if not sent:
+                    return
+                begun.append(
+                    rows.begin_adds(cursor, self.run, self.destination.name, self.audience, sent, at)
+                )
+            fresh[:] = [key for key in sent if key not in held]
+            try:
+                receipt = self._request(lambda channel, remote: channel.add(remote, sent))
+            except TransientError as error:
+                if error.unknown:
+                    held.update(sent)
+                raise
+            refused = {sent[index]: code for index, code in receipt.rejected}
+            with self.ledger.transaction() as cursor:
+                if refused:
+                    self._quarantine(cursor, refused, [key for key in fresh if key in refused], begun[-1])
+                rows.confirm_adds(
+                    cursor,
+                    begun[-1],
+                    self.clock.now(),
+                    invalid=receipt.invalid,
+                    request_id=receipt.request_id,
+                )
+            held.update(sent)
+            self.counts.added += len(sent) - len(refused)
+            self.counts.invalid += receipt.invalid
+
+        try:
+            self._patiently(attempt)
+        except RejectedError as error:
+            return self._rejected_adds(error, tuple(sent), tuple(fresh), begun[-1], owners, held)
+        return [key for key in keys if key not in set(sent)]
+
+    def _rejected_adds(
+        self,
+        error: RejectedError,
+        sent: Sequence[HashedIdentifier],
+        fresh: Sequence[HashedIdentifier],
+        batch: int,
+        owners: Mapping[HashedIdentifier, Sequence[Candidate]],
+        held: set[HashedIdentifier],
+    ) -> list[HashedIdentifier]:
+        """The platform applied nothing of a batch: set the bad rows aside and send the others."""
+        named = {sent[index]: code for index, code in error.rows if 0 <= index < len(sent)}
+        if not named and len(sent) == 1:
+            named = {sent[0]: error.code}
+        with self.ledger.transaction() as cursor:
+            rows.drop_unsent(cursor, self.destination.name, self.audience, fresh, batch)
+            if named:
+                self._quarantine(cursor, named, [key for key in fresh if key in named], batch)
+        self._refused(error)
+        rest = [key for key in sent if key not in named]
+        if named:
+            return self._add_batch(rest, owners, held) if rest else []
+        middle = len(rest) // 2
+        return [
+            *self._add_batch(rest[:middle], owners, held),
+            *self._add_batch(rest[middle:], owners, held),
+        ]
+
+    def _quarantine(
+        self,
+        cursor: Cursor,
+        refused: Mapping[HashedIdentifier, str],
+        fresh: Sequence[HashedIdentifier],
+        batch: int,
+    ) -> None:
+        rows.quarantine_keys(cursor, self.destination.name, self.audience, refused, self.clock.now())
+        rows.drop_unsent(cursor, self.destination.name, self.audience, fresh, batch)
+        self.counts.quarantined += len(refused)
+
+    def _permitted(
+        self,
+        cursor: Cursor,
+        keys: Sequence[HashedIdentifier],
+        owners: Mapping[HashedIdentifier, Sequence[Candidate]],
+        at: datetime,
+    ) -> list[HashedIdentifier]:
+        people = {each.profile_id: each for key in keys for each in owners[key]}
+        decisions = ask_gate(cursor, people.values(), self.destination.purpose, at)
+        permitted = []
+        for key in keys:
+            found = {decisions[each.profile_id] for each in owners[key]}
+            if Decision.PERMITTED in found and found.isdisjoint(REFUSED):
+                permitted.append(key)
+        return permitted
+
+    def _request(self, call: Callable[[Channel, str], Receipt]) -> Receipt:
+        if self._channel is None:
+            self._channel = self._stack.enter_context(self.destination.open(self.clock))
+        if self._remote_id is None:
+            self.counts.requests += 1
+            remote_id = self._channel.create_audience(self.alias)
+            with self.ledger.transaction() as cursor:
+                rows.remember_audience(
+                    cursor,
+                    self.destination.name,
+                    self.audience,
+                    alias=self.alias,
+                    remote_id=remote_id,
+                    at=self.clock.now(),
+                )
+            self._remote_id = remote_id
+        self.counts.requests += 1
+        receipt = call(self._channel, self._remote_id)
+        self.counts.refusals = 0
+        return receipt
+
+    def _patiently(self, attempt: Callable[[], None]) -> None:
+        for tries in range(1, ATTEMPTS + 1):
+            try:
+                attempt()
+            except TransientError as error:
+                if tries == ATTEMPTS:
+                    raise TransientError(
+                        f"{self.destination.name}: {error} Gave up after {tries} tries; run again.",
+                        unknown=error.unknown,
+                    ) from error
+                if error.retry_after is not None:
+                    wait = min(max(error.retry_after, 0.0), _LONGEST_RETRY_AFTER)
+                else:
+                    wait = self.clock.random() * min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** (tries - 1))
+                self.clock.sleep(wait)
+            else:
+                return
+
+    def _refused(self, error: RejectedError) -> None:
+        self.counts.refusals += 1
+        if self.counts.refusals > _REFUSALS_IN_A_ROW:
+            raise ExportError(
+                f"{self.destination.name} refuses every request (code {error.code}), so nothing more is "
+                f"sent. {error}"
+            )
+
+    def _batches(self, keys: Sequence[HashedIdentifier]) -> Iterator[Sequence[HashedIdentifier]]:
+        size = self.destination.limits.batch_rows
+        for start in range(0, len(keys), size):
+            yield keys[start : start + size]
