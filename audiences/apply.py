@@ -108,7 +108,12 @@ def apply_audiences(
             failures.append(Failure(audience, destination.name, str(error)))
             return False
         syncs.append(report)
-        return True
+        if report.unremoved:
+            reason = (
+                f"the platform refused to remove {report.unremoved} identifiers; the next run tries again."
+            )
+            failures.append(Failure(audience, destination.name, reason))
+        return not report.unremoved
 
     by_key = {change.audience: change for change in changes}
     for audience in chosen:
@@ -116,7 +121,7 @@ def apply_audiences(
             continue
         outcomes = [
             sync(audience.key, destination, members_with_keys(stores, audience.key, destination))
-            for destination in audience.sync
+            for destination in definitions.destinations(audience)
         ]
         change = by_key[audience.key]
         with stores.ledger.transaction() as cursor:

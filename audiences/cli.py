@@ -98,7 +98,7 @@ def demo(
     """Run the whole way once, on sample events and a practice platform on this machine."""
     from audiences.demo import run_demo
 
-    run_demo(keep, now())
+    run_demo(keep, now(), real_clock())
 
 
 @app.command()
@@ -156,8 +156,8 @@ def ingest(
             except (InputError, ConfigurationError) as error:
                 errors.append(error)
     show_ingest(reports, as_json=as_json)
-    for error in errors:
-        sys.stderr.write(f"error: {error}\n")
+    for each in errors:
+        sys.stderr.write(f"error: {each}\n")
     if errors or any(report.truncated for report in reports):
         raise typer.Exit(EXIT_PARTIAL if reports else EXIT_FAILED)
 
@@ -329,11 +329,12 @@ def sql(
     """Print the SQL that computes an audience."""
     from audiences.compile import compile_audiences
     from audiences.plan import with_dependencies
-    from audiences.project import field_privacy, open_vault_of
+    from audiences.privacy import FieldPrivacy
+    from audiences.project import open_vault_of
 
     definitions = load(project)
     chosen = with_dependencies(definitions, (key,))
-    privacy = field_privacy(open_vault_of(definitions), definitions.project.identity)
+    privacy = FieldPrivacy(open_vault_of(definitions), definitions.project.identity)
     query = compile_audiences(chosen, parse_as_of(as_of), privacy)
     typer.echo(query.sql(dialect="duckdb", pretty=True))
 

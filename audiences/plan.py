@@ -12,14 +12,19 @@ from datetime import datetime
 
 from audiences.audience import Audience
 from audiences.explain import explain
-from audiences.membership import MembershipChange, current_members, store_memberships
+from audiences.membership import (
+    MembershipChange,
+    compute_members,
+    current_members,
+    store_memberships,
+)
 from audiences.privacy import FieldPrivacy
 from audiences.project import Definitions, Stores
 from exporters.desired import SyncPreview, preview_audience
 from exporters.destination import Destination
 from exporters.ledger import still_held
 from identity.privacy.hashing import Candidate
-from identity.profiles import match_keys
+from identity.profiles import ShownProfile, match_keys, show_profile
 from identity.resolve import ResolveReport, resolve, unresolved_events
 
 __all__ = [
@@ -32,6 +37,7 @@ __all__ = [
     "build_plan",
     "destinations_of",
     "members_with_keys",
+    "preview_members",
     "retirements",
     "with_dependencies",
 ]
@@ -149,7 +155,7 @@ def build_plan(stores: Stores, definitions: Definitions, select: Sequence[str], 
             for audience in chosen:
                 if audience.key not in wanted:
                     continue
-                for destination in audience.sync:
+                for destination in definitions.destinations(audience):
                     preview = preview_audience(
                         stores.ledger,
                         destination,
@@ -164,6 +170,31 @@ def build_plan(stores: Stores, definitions: Definitions, select: Sequence[str], 
     if not select:
         steps.extend(retirements(stores, definitions))
     return Plan(as_of, tuple(steps))
+
+
+def preview_members(
+    stores: Stores, definitions: Definitions, key: str, as_of: datetime, limit: int
+) -> tuple[int, list[ShownProfile]]:
+    """Compute one audience without storing it.
+
+    Args:
+        stores: the project's open stores.
+        definitions: the loaded project.
+        key: the audience's key.
+        as_of: the instant to compute for, UTC.
+        limit: members to show.
+
+    Returns:
+        The audience's size, and some members, masked.
+
+    Raises:
+        NotFoundError: no audience by that key.
+        RuleError: a rule that can't be computed.
+    """
+    privacy = FieldPrivacy(stores.vault, definitions.project.identity)
+    chosen = with_dependencies(definitions, (key,))
+    members = compute_members(stores.warehouse, chosen, as_of, privacy)[key]
+    return len(members), [show_profile(stores.warehouse, stores.vault, each) for each in members[:limit]]
 
 
 def with_dependencies(definitions: Definitions, select: Sequence[str]) -> tuple[Audience, ...]:
@@ -194,7 +225,9 @@ def destinations_of(definitions: Definitions) -> dict[str, Destination]:
     Args:
         definitions: the loaded project.
     """
-    return {each.name: each for audience in definitions.audiences for each in audience.sync}
+    return {
+        each.name: each for audience in definitions.audiences for each in definitions.destinations(audience)
+    }
 
 
 def members_with_keys(stores: Stores, audience: str, destination: Destination) -> list[Candidate]:

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from audiences.audience import Audience
 from audiences.errors import RuleError
@@ -22,6 +22,7 @@ from identity.errors import AudienceEngineError, ConfigurationError, NotFoundErr
 from identity.identifiers import IdentityRules
 
 if TYPE_CHECKING:
+    from exporters.destination import Destination
     from identity.privacy.vault import Vault
     from identity.store.ledger import Ledger
     from identity.store.warehouse import Warehouse
@@ -85,6 +86,19 @@ class Definitions:
     folder: Path
     project: Project
     audiences: tuple[Audience, ...]
+
+    def destinations(self, audience: Audience) -> tuple[Destination, ...]:
+        """Where an audience is sent; relative folders of files start at the project's folder.
+
+        Args:
+            audience: one of the project's.
+        """
+        from exporters.file import HashedFile
+
+        return tuple(
+            each.located(self.folder) if isinstance(each, HashedFile) else cast("Destination", each)
+            for each in audience.sync
+        )
 
     def audience(self, key: str) -> Audience:
         """Find an audience by its key.

@@ -51,6 +51,7 @@ class SyncReport:
         unchanged: identifiers that were there already.
         quarantined: identifiers that the platform refused by name.
         invalid: rows that the platform says it could not use, without naming them.
+        unremoved: identifiers whose removal the platform refused; they stay in the ledger, to be tried again.
         held_back: reason → people, for those who are not sent.
         requests: requests sent, repeated ones included.
     """
@@ -64,6 +65,7 @@ class SyncReport:
     unchanged: int
     quarantined: int
     invalid: int
+    unremoved: int
     held_back: Mapping[str, int]
     requests: int
 
@@ -74,6 +76,7 @@ class _Counts:
     removed: int = 0
     quarantined: int = 0
     invalid: int = 0
+    unremoved: int = 0
     requests: int = 0
     refusals: int = 0
 
@@ -121,7 +124,7 @@ def sync_audience(
             with _Sending(ledger, destination, audience, alias, clock, run, counts) as sending:
                 sending.remove(removals)
                 sending.add(adds, owners_of(candidates), set(held))
-        outcome = "succeeded"
+        outcome = "in part" if counts.unremoved else "succeeded"
     finally:
         with ledger.transaction() as cursor:
             rows.record_sync(
@@ -153,6 +156,7 @@ def sync_audience(
         unchanged=len(desired.keys & present),
         quarantined=counts.quarantined,
         invalid=counts.invalid,
+        unremoved=counts.unremoved,
         held_back=desired.held_back,
         requests=counts.requests,
     )
@@ -211,7 +215,7 @@ class _Sending:
         except RejectedError as error:
             self._refused(error)
             if len(keys) == 1:
-                # it stays in the ledger, so that the next sync tries again
+                self.counts.unremoved += 1
                 log.warning("sync.removal_refused destination=%s code=%s", self.destination.name, error.code)
                 return
             middle = len(keys) // 2

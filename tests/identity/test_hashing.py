@@ -78,5 +78,5 @@ def test_it_shows_neither_the_value_nor_the_whole_digest() -> None:
 
 def test_an_unknown_recipe_is_an_error_that_suggests_one() -> None:
     """Instead of a key that matches nobody."""
-    with pytest.raises(HashingError, match="Did you mean 'meta.email'"):
+    with pytest.raises(HashingError, match=r"Did you mean 'meta\.email'"):
         hash_value("meta.emial", "ann@example.com")
