@@ -1,4 +1,4 @@
-"""The demo: a small project, and then what any user would run, against a practice platform on this machine."""
+"""The demo: a small project, and what any user would run, against a practice platform on this machine."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,7 +101,7 @@ def walk(folder: Path, as_of: datetime, clock: Clock) -> Demo:
                     definitions.project.identity,
                     [folder / "events" / "sample.ndjson"],
                     as_of=as_of,
-                    standard_input=open(os.devnull, "rb"),  # noqa: PTH123, SIM115 - the sample is a file
+                    standard_input=BytesIO(),
                     purposes=definitions.project.purposes,
                 )
             )

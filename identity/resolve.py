@@ -337,7 +337,7 @@ def _choose_subjects(warehouse: Warehouse, rules: IdentityRules) -> None:
             exp.update(
                 "events",
                 {"subject": exp.column("chosen_subject", "chosen")},
-                from_=chosen.subquery("chosen"),
+                from_=exp.From(this=chosen.subquery("chosen")),
                 where=exp.column("message_id", "events").eq(exp.column("message_id", "chosen")),
             )
         )

@@ -7,12 +7,14 @@ across merges. Suppression stands above consent.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Literal
 
+from identity.errors import LedgerError
 from identity.store.ledger import Cursor, Ledger, Migration
 
 __all__ = ["MIGRATIONS", "ConsentRecord", "Decision", "consent_of", "decide", "record_consent"]
@@ -30,9 +32,8 @@ MIGRATIONS: tuple[Migration, ...] = (
                 source TEXT NOT NULL CHECK (source IN ('event', 'cli')),
                 evidence TEXT NOT NULL,
                 expires_at TEXT,
-                UNIQUE (subject, purpose, evidence)
+                UNIQUE (subject, purpose, captured_at, state, evidence)
             ) STRICT""",
-            "CREATE INDEX consent_by_subject ON consent_records (purpose, subject, captured_at)",
         ),
     ),
 )
@@ -81,7 +82,13 @@ def record_consent(ledger: Ledger, records: Iterable[ConsentRecord]) -> int:
 
     Returns:
         How many were new.
+
+    Raises:
+        LedgerError: an instant without a time zone, or a record about nobody.
     """
+    records = tuple(records)
+    if not all(record.subject and record.purpose for record in records):
+        raise LedgerError("A consent record names an identifier's id and a purpose.")
     rows = [
         (
             record.subject,
@@ -121,52 +128,54 @@ def decide(
     Returns:
         A decision for every profile id given.
     """
+    asked = [(profile, tuple(subjects)) for profile, subjects in people]
+    # one bound text holds every subject: no temporary table, and so nothing is written
+    subjects = json.dumps(sorted({subject for _, each in asked for subject in each}))
+    newest: dict[str, tuple[str, set[Decision]]] = {}
     now = _text(as_of)
-    rows = [(profile, subject) for profile, subjects in people for subject in subjects or ("",)]
-    cursor.execute("CREATE TEMP TABLE IF NOT EXISTS asked (profile TEXT NOT NULL, subject TEXT NOT NULL)")
-    cursor.execute("DELETE FROM asked")
-    cursor.executemany("INSERT INTO asked (profile, subject) VALUES (?, ?)", rows)
-    found = cursor.execute(_GATE, {"purpose": purpose, "now": now}).fetchall()
-    cursor.execute("DELETE FROM asked")
-    return {profile: _decision(*facts) for profile, *facts in found}
+    for subject, state, captured_at, expires_at in cursor.execute(_RECORDS, (subjects, purpose, now)):
+        if state == "denied":
+            answer = Decision.DENIED
+        elif expires_at is not None and expires_at <= now:
+            answer = Decision.EXPIRED
+        else:
+            answer = Decision.PERMITTED
+        known = newest.get(subject)
+        if known is None or captured_at > known[0]:
+            newest[subject] = (captured_at, {answer})
+        elif captured_at == known[0]:
+            known[1].add(answer)
+    answers = {subject: found for subject, (_, found) in newest.items()}
+    for (subject,) in cursor.execute(_SUPPRESSED, (subjects,)):
+        answers[subject] = {Decision.SUPPRESSED}
+    decisions: dict[str, Decision] = {}
+    for profile, each in asked:
+        found: set[Decision] = set()
+        for subject in each:
+            found |= answers.get(subject, _NOTHING)
+        if profile in decisions:
+            found.add(decisions[profile])
+        decisions[profile] = next((decision for decision in _STRONGEST if decision in found), _STRONGEST[-1])
+    return decisions
 
 
-_GATE = """
-WITH subjects AS (SELECT DISTINCT subject FROM asked),
-newest AS (
-    SELECT r.subject, r.state, r.expires_at,
-           RANK() OVER (PARTITION BY r.subject ORDER BY r.captured_at DESC) AS place
-    FROM subjects AS s CROSS JOIN consent_records AS r
-    WHERE r.subject = s.subject AND r.purpose = :purpose
-      AND (r.captured_at <= :now OR r.state = 'denied')
-),
-state AS (
-    SELECT subject,
-           MAX(state = 'denied') AS denied,
-           MAX(state = 'granted' AND (expires_at IS NULL OR expires_at > :now)) AS granted,
-           MAX(state = 'granted' AND expires_at <= :now) AS expired
-    FROM newest WHERE place = 1 GROUP BY subject
+_NOTHING: frozenset[Decision] = frozenset()
+_STRONGEST = (
+    Decision.SUPPRESSED,
+    Decision.DENIED,
+    Decision.PERMITTED,
+    Decision.EXPIRED,
+    Decision.NO_CONSENT,
 )
-SELECT a.profile,
-       MAX(p.subject IS NOT NULL),
-       MAX(COALESCE(c.denied, 0)),
-       MAX(COALESCE(c.granted, 0)),
-       MAX(COALESCE(c.expired, 0))
-FROM asked AS a
-LEFT JOIN state AS c ON c.subject = a.subject
-LEFT JOIN suppressions AS p ON p.subject = a.subject
-GROUP BY a.profile
+"""What counts when a person's identifiers, or records of one instant, say different things."""
+
+# CROSS JOIN keeps the order: look up each subject, instead of reading every record
+_RECORDS = """
+SELECT r.subject, r.state, r.captured_at, r.expires_at
+FROM json_each(?) AS a CROSS JOIN consent_records AS r
+WHERE r.subject = a.value AND r.purpose = ? AND (r.captured_at <= ? OR r.state = 'denied')
 """
-
-
-def _decision(suppressed: int, denied: int, granted: int, expired: int) -> Decision:
-    if suppressed:
-        return Decision.SUPPRESSED
-    if denied:
-        return Decision.DENIED
-    if granted:
-        return Decision.PERMITTED
-    return Decision.EXPIRED if expired else Decision.NO_CONSENT
+_SUPPRESSED = "SELECT subject FROM suppressions WHERE subject IN (SELECT value FROM json_each(?))"
 
 
 def consent_of(ledger: Ledger, subjects: Sequence[str]) -> list[ConsentRecord]:
@@ -202,5 +211,7 @@ def consent_of(ledger: Ledger, subjects: Sequence[str]) -> list[ConsentRecord]:
 
 
 def _text(instant: datetime) -> str:
+    if instant.tzinfo is None:
+        raise LedgerError("An instant of consent needs a time zone; give it in UTC.")
     # one width for all, so that text order is time order
     return instant.astimezone(UTC).isoformat(timespec="microseconds")

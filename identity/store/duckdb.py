@@ -115,7 +115,9 @@ class DuckDBWarehouse:
         try:
             yield name
         finally:
-            self._connection.unregister(name)
+            # an aborted transaction refuses this as well, and must not hide why it was aborted
+            with contextlib.suppress(duckdb.TransactionException):
+                self._connection.unregister(name)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:

@@ -44,9 +44,13 @@ def open_ledger(path: str | PathLike[str], migrations: Sequence[Migration]) -> L
         if not place.exists():
             place.touch(mode=0o600)
         connection = sqlite3.connect(place, timeout=_WAIT, isolation_level=None)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+        except BaseException:
+            connection.close()
+            raise
     except (sqlite3.Error, OSError) as error:
         raise LedgerError(f"{fspath(path)!r} can't be opened as a ledger: {error}.") from None
     ledger = Ledger(connection, place)
@@ -83,12 +87,12 @@ class Ledger:
         try:
             with self._refusals():
                 yield self._connection.cursor()
+                self._connection.execute("COMMIT")
         except BaseException:
+            # a commit that was refused leaves the transaction open too
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
-        with self._refusals():
-            self._connection.execute("COMMIT")
 
     @contextmanager
     def reading(self) -> Iterator[Cursor]:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from identity.errors import LedgerError
 from identity.privacy import consent, suppression
 from identity.privacy.consent import ConsentRecord, Decision, consent_of, decide, record_consent
 from identity.privacy.suppression import suppress, suppressed_at, unsuppress
@@ -57,6 +58,40 @@ def test_a_tie_denies(ledger: Ledger) -> None:
     """Two answers at the same instant: the careful one counts."""
     record_consent(ledger, [said("a", "granted"), said("a", "denied")])
     assert asked(ledger, "a") == Decision.DENIED
+
+
+def test_a_denial_with_the_note_of_a_grant_is_not_lost(ledger: Ledger) -> None:
+    """Two calls with one note, or one message whose two categories mean one purpose: no always gets through."""
+    record_consent(ledger, [said("a", "granted", 2, evidence="by phone")])
+    record_consent(ledger, [said("a", "denied", 1, evidence="by phone")])
+    assert asked(ledger, "a") == Decision.DENIED
+    record_consent(
+        ledger, [said("b", "granted", evidence="message-1"), said("b", "denied", evidence="message-1")]
+    )
+    assert asked(ledger, "b") == Decision.DENIED
+
+
+def test_a_record_about_nobody_or_without_a_time_zone_is_refused(ledger: Ledger) -> None:
+    """It would be consent of everybody who has no identifier, or hours off."""
+    with pytest.raises(LedgerError, match="names an identifier"):
+        record_consent(ledger, [said("", "granted")])
+    with pytest.raises(LedgerError, match="time zone"):
+        record_consent(ledger, [said("a", "granted", expires_at=datetime(2027, 1, 1))])
+    with pytest.raises(LedgerError, match="time zone"):
+        asked(ledger, "a", at=datetime(2026, 6, 1))
+    assert consent_of(ledger, ["", "a"]) == []
+
+
+def test_the_gate_can_be_asked_without_writing(ledger: Ledger) -> None:
+    """A preview asks it in a read transaction; somebody named twice gets one answer, the careful one."""
+    record_consent(ledger, [said("a", "granted"), said("b", "denied")])
+    with ledger.reading() as cursor:
+        people = [("p", ("a",)), ("q", ("a",)), ("q", ("b",)), ("r", ())]
+        assert decide(cursor, people, "advertising", NOW) == {
+            "p": Decision.PERMITTED,
+            "q": Decision.DENIED,
+            "r": Decision.NO_CONSENT,
+        }
 
 
 def test_a_denial_under_any_linked_identifier_denies_the_person(ledger: Ledger) -> None:

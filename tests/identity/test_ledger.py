@@ -97,3 +97,16 @@ def test_transactions_do_not_nest(tmp_path: Path) -> None:
         pytest.raises(LedgerError, match="do not nest"),
     ):
         ledger.transaction().__enter__()
+
+
+def test_a_refused_commit_is_taken_back_and_the_ledger_goes_on(tmp_path: Path) -> None:
+    """The refusal belongs to one transaction, not to the ledger."""
+    tables = (
+        "CREATE TABLE people (id INTEGER PRIMARY KEY) STRICT",
+        "CREATE TABLE notes (person INTEGER REFERENCES people DEFERRABLE INITIALLY DEFERRED) STRICT",
+    )
+    with open_ledger(tmp_path / "l.sqlite", (("notes-1", tables),)) as ledger:
+        with pytest.raises(LedgerError, match="refused"), ledger.transaction() as cursor:
+            cursor.execute("INSERT INTO notes VALUES (5)")
+        with ledger.transaction() as cursor:
+            assert cursor.execute("SELECT count(*) FROM notes").fetchone() == (0,)
