@@ -61,7 +61,7 @@ def test_a_tie_denies(ledger: Ledger) -> None:
 
 
 def test_a_denial_with_the_note_of_a_grant_is_not_lost(ledger: Ledger) -> None:
-    """Two calls with one note, or one message whose two categories mean one purpose: no always gets through."""
+    """Two calls with one note, or one message whose two categories mean one purpose: no gets through."""
     record_consent(ledger, [said("a", "granted", 2, evidence="by phone")])
     record_consent(ledger, [said("a", "denied", 1, evidence="by phone")])
     assert asked(ledger, "a") == Decision.DENIED
