@@ -24,7 +24,6 @@ MIGRATIONS: tuple[Migration, ...] = (
         "consent-1",
         (
             """CREATE TABLE consent_records (
-                seq INTEGER PRIMARY KEY,
                 subject TEXT NOT NULL,
                 purpose TEXT NOT NULL,
                 state TEXT NOT NULL CHECK (state IN ('granted', 'denied')),
@@ -32,8 +31,8 @@ MIGRATIONS: tuple[Migration, ...] = (
                 source TEXT NOT NULL CHECK (source IN ('event', 'cli')),
                 evidence TEXT NOT NULL,
                 expires_at TEXT,
-                UNIQUE (subject, purpose, captured_at, state, evidence)
-            ) STRICT""",
+                PRIMARY KEY (subject, purpose, captured_at, state, evidence)
+            ) STRICT, WITHOUT ROWID""",
         ),
     ),
 )
