@@ -26,7 +26,29 @@ from identity.errors import AudienceEngineError, ConfigurationError
 if TYPE_CHECKING:
     from audiences.project import Definitions
 
-__all__ = ["EXIT_BUSY", "EXIT_FAILED", "EXIT_PARTIAL", "EXIT_USAGE", "app", "main"]
+__all__ = [
+    "EXIT_BUSY",
+    "EXIT_FAILED",
+    "EXIT_PARTIAL",
+    "EXIT_USAGE",
+    "app",
+    "apply",
+    "audience",
+    "demo",
+    "doctor",
+    "explain",
+    "ingest",
+    "init",
+    "main",
+    "plan",
+    "preview",
+    "profile",
+    "rejects",
+    "resolve",
+    "run",
+    "sql",
+    "status",
+]
 
 EXIT_FAILED = 1
 """Something went wrong; the last line on standard error says what and what to do."""

@@ -16,13 +16,11 @@ __all__ = ["consent_app", "grant", "revoke", "suppress", "unsuppress"]
 
 consent_app = typer.Typer(help="Record consent, and suppress people.", no_args_is_help=True)
 
-WhoArgument = Annotated[
+_Who = Annotated[
     str, typer.Argument(metavar="ID", help="TYPE:VALUE, such as email:ann@example.com, or a profile id.")
 ]
-PurposeArgument = Annotated[str, typer.Argument(help="Purpose, such as advertising.")]
-NoteOption = Annotated[
-    str, typer.Option("--note", help="Where the decision is written down; no personal data.")
-]
+_Purpose = Annotated[str, typer.Argument(help="Purpose, such as advertising.")]
+_Note = Annotated[str, typer.Option("--note", help="Where the decision is written down; no personal data.")]
 
 
 def _subjects(definitions: Definitions, who: str) -> tuple[str, ...]:
@@ -73,9 +71,9 @@ def _record(
 
 @consent_app.command()
 def grant(
-    who: WhoArgument,
-    purpose: PurposeArgument,
-    note: NoteOption = "command line",
+    who: _Who,
+    purpose: _Purpose,
+    note: _Note = "command line",
     days: Annotated[int | None, typer.Option("--days", min=1, help="Days until it expires.")] = None,
     project: ProjectOption = HERE,
 ) -> None:
@@ -85,9 +83,9 @@ def grant(
 
 @consent_app.command()
 def revoke(
-    who: WhoArgument,
-    purpose: PurposeArgument,
-    note: NoteOption = "command line",
+    who: _Who,
+    purpose: _Purpose,
+    note: _Note = "command line",
     project: ProjectOption = HERE,
 ) -> None:
     """Record that a person refused a purpose; the next sync removes them everywhere."""
@@ -95,7 +93,7 @@ def revoke(
 
 
 @consent_app.command()
-def suppress(who: WhoArgument, note: NoteOption = "command line", project: ProjectOption = HERE) -> None:
+def suppress(who: _Who, note: _Note = "command line", project: ProjectOption = HERE) -> None:
     """Never send a person again, whatever consent says; the next sync removes them everywhere."""
     from audiences.ledger import open_ledger
     from audiences.show import console
@@ -109,7 +107,7 @@ def suppress(who: WhoArgument, note: NoteOption = "command line", project: Proje
 
 
 @consent_app.command()
-def unsuppress(who: WhoArgument, project: ProjectOption = HERE) -> None:
+def unsuppress(who: _Who, project: ProjectOption = HERE) -> None:
     """Lift a suppression; consent decides again."""
     from audiences.ledger import open_ledger
     from audiences.show import console

@@ -30,7 +30,7 @@ _FORMATS = ("parquet", "csv")
 _COLUMNS = ("kind", "recipe", "sha256")
 _NOTICE = "Hashed identifiers are personal data: whoever can guess an address can recognise it here."
 
-Row = tuple[str, str, str]
+_Row = tuple[str, str, str]
 
 
 def hashed_file(
@@ -133,7 +133,7 @@ class _FileChannel:
         self,
         remote_id: str,
         keys: Sequence[HashedIdentifier],
-        change: Callable[[frozenset[Row], frozenset[Row]], frozenset[Row]],
+        change: Callable[[frozenset[_Row], frozenset[_Row]], frozenset[_Row]],
     ) -> Receipt:
         members = self._place / remote_id / f"members.{self._destination.format}"
         try:
@@ -147,7 +147,7 @@ class _FileChannel:
             raise ExportError(f"{members} can't be brought up to date ({type(error).__name__}).") from None
         return Receipt(sent=len(keys))
 
-    def _manifest(self, rows: Sequence[Row], content: bytes) -> bytes:
+    def _manifest(self, rows: Sequence[_Row], content: bytes) -> bytes:
         return json.dumps(
             {
                 "format": 1,
@@ -162,7 +162,7 @@ class _FileChannel:
         ).encode()
 
 
-def _read(path: Path) -> list[Row]:
+def _read(path: Path) -> list[_Row]:
     if path.suffix == ".csv":
         with path.open(encoding="ascii", newline="") as file:
             header, *rows = csv.reader(file)
@@ -175,7 +175,7 @@ def _read(path: Path) -> list[Row]:
     return list(zip(*(table[name].to_pylist() for name in _COLUMNS), strict=True))
 
 
-def _csv(rows: Sequence[Row]) -> bytes:
+def _csv(rows: Sequence[_Row]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
@@ -183,7 +183,7 @@ def _csv(rows: Sequence[Row]) -> bytes:
     return text.getvalue().encode("ascii")
 
 
-def _parquet(rows: Sequence[Row]) -> bytes:
+def _parquet(rows: Sequence[_Row]) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -34,7 +34,7 @@ _LONGEST_RETRY_AFTER = 300.0
 _REFUSALS_IN_A_ROW = 30
 """Refused requests without one that was taken: then it is not the rows but the destination."""
 
-log = logging.getLogger("exporters.sync")
+_log = logging.getLogger("exporters.sync")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ def sync_audience(
                 counts=(counts.added, counts.removed),
                 held_back=desired.held_back,
             )
-        log.info(
+        _log.info(
             "sync.%s destination=%s audience=%s added=%d removed=%d requests=%d",
             outcome,
             destination.name,
@@ -216,7 +216,7 @@ class _Sending:
             self._refused(error)
             if len(keys) == 1:
                 self.counts.unremoved += 1
-                log.warning("sync.removal_refused destination=%s code=%s", self.destination.name, error.code)
+                _log.warning("sync.removal_refused destination=%s code=%s", self.destination.name, error.code)
                 return
             middle = len(keys) // 2
             self._remove_batch(keys[:middle])

@@ -30,7 +30,7 @@ _META_CREATE = re.compile(r"/v\d+\.\d+/(act_\d+)/customaudiences")
 _GOOGLE_CREATE = re.compile(r"/v1/accountTypes/GOOGLE_ADS/accounts/(\d+)/userLists")
 _GOOGLE_MEMBERS = re.compile(r"/v1/audienceMembers:(ingest|remove)")
 
-Answer = tuple[int, Mapping[str, Any]]
+_Answer = tuple[int, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +231,7 @@ class PracticePlatform:
 
     def _answer(
         self, method: str, path: str, body: bytes, headers: Mapping[str, str]
-    ) -> tuple[Answer, str, int]:
+    ) -> tuple[_Answer, str, int]:
         google = path.startswith("/v1/")
         try:
             if not re.fullmatch(r"Bearer \S+", headers.get("Authorization", "")):
@@ -259,7 +259,7 @@ class PracticePlatform:
         self._members[key] = set()
         return key
 
-    def _meta_create(self, method: str, _account: str, content: Any) -> tuple[Answer, str, int]:
+    def _meta_create(self, method: str, _account: str, content: Any) -> tuple[_Answer, str, int]:
         _expect(
             method == "POST"
             and set(content) == {"name", "description", "subtype", "customer_file_source"}
@@ -269,7 +269,7 @@ class PracticePlatform:
         )
         return (200, {"id": self._make("meta", str(content["name"]))}), "create", 0
 
-    def _meta_users(self, method: str, key: str, content: Any) -> tuple[Answer, str, int]:
+    def _meta_users(self, method: str, key: str, content: Any) -> tuple[_Answer, str, int]:
         bad = _refusal(False, 400, "", 100)
         _expect(method in ("POST", "DELETE") and key in self._members, bad)
         _expect(isinstance(content, dict) and set(content) == {"session", "payload"}, bad)
@@ -299,7 +299,7 @@ class PracticePlatform:
         }
         return (200, answer), "add" if method == "POST" else "remove", len(digests)
 
-    def _google_create(self, method: str, _account: str, content: Any) -> tuple[Answer, str, int]:
+    def _google_create(self, method: str, _account: str, content: Any) -> tuple[_Answer, str, int]:
         _expect(
             method == "POST"
             and set(content) == {"displayName", "membershipDuration", "ingestedUserListInfo"}
@@ -309,7 +309,7 @@ class PracticePlatform:
         key = self._make("google", str(content["displayName"]))
         return (200, {"id": key, "displayName": content["displayName"]}), "create", 0
 
-    def _google_members(self, method: str, verb: str, content: Any) -> tuple[Answer, str, int]:
+    def _google_members(self, method: str, verb: str, content: Any) -> tuple[_Answer, str, int]:
         bad = _refusal(True, 400, "INVALID_ARGUMENT", 0)
         fields = {"destinations", "audienceMembers", "encoding"}
         fields |= {"consent", "termsOfService"} if verb == "ingest" else set()

@@ -24,9 +24,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Graph", "GraphRules", "Links", "Merge", "resolve_graph"]
+__all__ = ["Graph", "GraphRules", "Ints", "Links", "Merge", "resolve_graph"]
 
 Ints = npt.NDArray[np.int64]
+"""A numpy array of 64-bit integers."""
 
 
 @dataclass(frozen=True, slots=True)
