@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from exporters import ledger as rows
 from exporters.desired import FLOOR, REFUSED, ask_gate, desired_keys, owners_of
 from exporters.destination import Channel, Clock, Destination, Receipt
-from exporters.errors import ExportError, RejectedError, TransientError
+from exporters.errors import AuthError, ExportError, RejectedError, TransientError
 from exporters.ledger import State
 from identity.privacy.consent import Decision
 from identity.privacy.hashing import Candidate, HashedIdentifier
@@ -72,6 +71,7 @@ class SyncReport:
 
 @dataclass(slots=True)
 class _Counts:
+    taken: int = 0
     added: int = 0
     removed: int = 0
     quarantined: int = 0
@@ -106,7 +106,7 @@ def sync_audience(
 
     Raises:
         TransientError: the platform could not be reached; the next run goes on from here.
-        RejectedError: the platform refuses everything; its code says why.
+        RejectedError: the platform refuses all that is sent; its code says why.
         AuthError: the access token is missing, expired or lacks a right.
     """
     with ledger.reading() as cursor:
@@ -121,9 +121,12 @@ def sync_audience(
     outcome = "failed"
     try:
         if removals or adds:
-            with _Sending(ledger, destination, audience, alias, clock, run, counts) as sending:
+            with destination.open(clock) as channel:
+                sending = _Sending(ledger, destination, audience, clock, run, counts, channel)
+                sending.start(alias)
                 sending.remove(removals)
                 sending.add(adds, owners_of(candidates), set(held))
+                sending.finish()
         outcome = "in part" if counts.unremoved else "succeeded"
     finally:
         with ledger.transaction() as cursor:
@@ -162,6 +165,12 @@ def sync_audience(
     )
 
 
+def _surely_not_applied(error: ExportError) -> bool:
+    return isinstance(error, (AuthError, RejectedError)) or (
+        isinstance(error, TransientError) and not error.unknown
+    )
+
+
 def _order(key: HashedIdentifier) -> tuple[str, str]:
     return key.recipe, key.digest
 
@@ -173,21 +182,32 @@ class _Sending:
     ledger: Ledger
     destination: Destination
     audience: str
-    alias: str
     clock: Clock
     run: str
     counts: _Counts
-    _stack: ExitStack = field(default_factory=ExitStack)
-    _channel: Channel | None = None
-    _remote_id: str | None = None
+    channel: Channel
+    remote_id: str = ""
+    suspects: dict[HashedIdentifier, str] = field(default_factory=dict)
 
-    def __enter__(self) -> _Sending:
+    def start(self, alias: str) -> None:
+        """Find or make the audience, before the first intent: whoever may not, leaves nothing in flight."""
         with self.ledger.reading() as cursor:
-            self._remote_id = rows.remote_audience(cursor, self.destination.name, self.audience)
-        return self
+            self.remote_id = rows.remote_audience(cursor, self.destination.name, self.audience) or ""
+        if not self.remote_id:
+            self._patiently(lambda: self._create_audience(alias))
 
-    def __exit__(self, *error: object) -> None:
-        self._stack.close()
+    def finish(self) -> None:
+        """Say what the platform would not take.
+
+        Raises:
+            RejectedError: it took nothing of what was added.
+        """
+        for code in self.suspects.values():
+            raise RejectedError(
+                f"{self.destination.name} refuses what is added (code {code}) and took nothing of it, so no "
+                "row is blamed: nothing is set aside, and the next run tries again.",
+                code=code,
+            )
 
     def remove(self, keys: Sequence[HashedIdentifier]) -> None:
         """Remove identifiers; each leaves the ledger when its batch is confirmed."""
@@ -199,7 +219,7 @@ class _Sending:
             at = self.clock.now()
             with self.ledger.transaction() as cursor:
                 batch = rows.begin_removals(cursor, self.run, self.destination.name, self.audience, keys, at)
-            receipt = self._request(lambda channel, remote: channel.remove(remote, keys))
+            receipt = self._request(self.channel.remove, keys)
             with self.ledger.transaction() as cursor:
                 rows.confirm_removals(
                     cursor,
@@ -255,15 +275,27 @@ class _Sending:
                 )
             fresh[:] = [key for key in sent if key not in held]
             try:
-                receipt = self._request(lambda channel, remote: channel.add(remote, sent))
-            except TransientError as error:
-                if error.unknown:
+                receipt = self._request(self.channel.add, tuple(sent))
+            except ExportError as error:
+                if _surely_not_applied(error):
+                    with self.ledger.transaction() as cursor:
+                        rows.drop_unsent(cursor, self.destination.name, self.audience, fresh, begun[-1])
+                else:
                     held.update(sent)
                 raise
             refused = {sent[index]: code for index, code in receipt.rejected}
             with self.ledger.transaction() as cursor:
                 if refused:
-                    self._quarantine(cursor, refused, [key for key in fresh if key in refused], begun[-1])
+                    self._quarantine(cursor, refused)
+                    rows.drop_unsent(
+                        cursor,
+                        self.destination.name,
+                        self.audience,
+                        [key for key in fresh if key in refused],
+                        begun[-1],
+                    )
+                # the platform takes what is added, so what it refused by itself before was at fault
+                self._quarantine(cursor, self.suspects)
                 rows.confirm_adds(
                     cursor,
                     begun[-1],
@@ -272,51 +304,50 @@ class _Sending:
                     request_id=receipt.request_id,
                 )
             held.update(sent)
+            self.suspects.clear()
+            self.counts.taken += 1
             self.counts.added += len(sent) - len(refused)
             self.counts.invalid += receipt.invalid
 
+        refused_later: list[HashedIdentifier] = []
         try:
             self._patiently(attempt)
         except RejectedError as error:
-            return self._rejected_adds(error, tuple(sent), tuple(fresh), begun[-1], owners, held)
-        return [key for key in keys if key not in set(sent)]
+            refused_later = self._rejected_adds(error, tuple(sent), owners, held)
+        permitted = set(sent)
+        return [*(key for key in keys if key not in permitted), *refused_later]
 
     def _rejected_adds(
         self,
         error: RejectedError,
         sent: Sequence[HashedIdentifier],
-        fresh: Sequence[HashedIdentifier],
-        batch: int,
         owners: Mapping[HashedIdentifier, Sequence[Candidate]],
         held: set[HashedIdentifier],
     ) -> list[HashedIdentifier]:
         """The platform applied nothing of a batch: set the bad rows aside and send the others."""
-        named = {sent[index]: code for index, code in error.rows if 0 <= index < len(sent)}
-        if not named and len(sent) == 1:
-            named = {sent[0]: error.code}
-        with self.ledger.transaction() as cursor:
-            rows.drop_unsent(cursor, self.destination.name, self.audience, fresh, batch)
-            if named:
-                self._quarantine(cursor, named, [key for key in fresh if key in named], batch)
         self._refused(error)
-        rest = [key for key in sent if key not in named]
+        named = {sent[index]: code for index, code in error.rows if 0 <= index < len(sent)}
         if named:
+            with self.ledger.transaction() as cursor:
+                self._quarantine(cursor, named)
+            rest = [key for key in sent if key not in named]
             return self._add_batch(rest, owners, held) if rest else []
-        middle = len(rest) // 2
-        return [
-            *self._add_batch(rest[:middle], owners, held),
-            *self._add_batch(rest[middle:], owners, held),
+        if len(sent) == 1:
+            self.suspects[sent[0]] = error.code
+            return []
+        taken, middle = self.counts.taken, len(sent) // 2
+        refused_late = [
+            *self._add_batch(sent[:middle], owners, held),
+            *self._add_batch(sent[middle:], owners, held),
         ]
+        if self.counts.taken > taken and self.suspects:
+            with self.ledger.transaction() as cursor:
+                self._quarantine(cursor, self.suspects)
+            self.suspects.clear()
+        return refused_late
 
-    def _quarantine(
-        self,
-        cursor: Cursor,
-        refused: Mapping[HashedIdentifier, str],
-        fresh: Sequence[HashedIdentifier],
-        batch: int,
-    ) -> None:
+    def _quarantine(self, cursor: Cursor, refused: Mapping[HashedIdentifier, str]) -> None:
         rows.quarantine_keys(cursor, self.destination.name, self.audience, refused, self.clock.now())
-        rows.drop_unsent(cursor, self.destination.name, self.audience, fresh, batch)
         self.counts.quarantined += len(refused)
 
     def _permitted(
@@ -335,26 +366,26 @@ class _Sending:
                 permitted.append(key)
         return permitted
 
-    def _request(self, call: Callable[[Channel, str], Receipt]) -> Receipt:
-        if self._channel is None:
-            self._channel = self._stack.enter_context(self.destination.open(self.clock))
-        if self._remote_id is None:
-            self.counts.requests += 1
-            remote_id = self._channel.create_audience(self.alias)
-            with self.ledger.transaction() as cursor:
-                rows.remember_audience(
-                    cursor,
-                    self.destination.name,
-                    self.audience,
-                    alias=self.alias,
-                    remote_id=remote_id,
-                    at=self.clock.now(),
-                )
-            self._remote_id = remote_id
+    def _request(
+        self, call: Callable[[str, Sequence[HashedIdentifier]], Receipt], keys: Sequence[HashedIdentifier]
+    ) -> Receipt:
         self.counts.requests += 1
-        receipt = call(self._channel, self._remote_id)
+        receipt = call(self.remote_id, keys)
         self.counts.refusals = 0
         return receipt
+
+    def _create_audience(self, alias: str) -> None:
+        self.counts.requests += 1
+        self.remote_id = self.channel.create_audience(alias)
+        with self.ledger.transaction() as cursor:
+            rows.remember_audience(
+                cursor,
+                self.destination.name,
+                self.audience,
+                alias=alias,
+                remote_id=self.remote_id,
+                at=self.clock.now(),
+            )
 
     def _patiently(self, attempt: Callable[[], None]) -> None:
         for tries in range(1, ATTEMPTS + 1):
@@ -377,9 +408,10 @@ class _Sending:
     def _refused(self, error: RejectedError) -> None:
         self.counts.refusals += 1
         if self.counts.refusals > _REFUSALS_IN_A_ROW:
-            raise ExportError(
+            raise RejectedError(
                 f"{self.destination.name} refuses every request (code {error.code}), so nothing more is "
-                f"sent. {error}"
+                f"sent. {error}",
+                code=error.code,
             )
 
     def _batches(self, keys: Sequence[HashedIdentifier]) -> Iterator[Sequence[HashedIdentifier]]:
