@@ -18,6 +18,7 @@ from audiences.membership import (
     current_members,
     store_memberships,
 )
+from audiences.order import depends_on
 from audiences.privacy import FieldPrivacy
 from audiences.project import Definitions, Stores
 from exporters.desired import SyncPreview, preview_audience
@@ -212,7 +213,7 @@ def with_dependencies(definitions: Definitions, select: Sequence[str]) -> tuple[
     wanted = {definitions.audience(key).key for key in select}
     pending = list(wanted)
     while pending:
-        for key in definitions.audience(pending.pop()).depends_on:
+        for key in depends_on(definitions.audience(pending.pop())):
             if key not in wanted:
                 wanted.add(key)
                 pending.append(key)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, cast
 
 from audiences.audience import Audience
 from audiences.errors import RuleError
+from audiences.order import in_order, with_parts
 from identity.errors import AudienceEngineError, ConfigurationError, NotFoundError, did_you_mean
 from identity.identifiers import IdentityRules
 
@@ -132,8 +133,8 @@ def load_definitions(path: Path) -> Definitions:
         path: its folder, its `project.py`, or a folder with `definitions/`.
 
     Raises:
-        ConfigurationError: nothing there, no single Project, a key used twice, or an error in a file.
-        RuleError: a rule that can't be meant; the text names file and line.
+        ConfigurationError: nothing there, no single Project, or an error in a file.
+        RuleError: a rule that can't be meant, a key used twice, a circle; the text names file and line.
     """
     files = _files(path)
     folder = (path if path.is_dir() else path.parent).resolve()
@@ -154,16 +155,8 @@ def load_definitions(path: Path) -> Definitions:
         raise ConfigurationError(
             f"{path} defines {'no' if not projects else 'more than one'} Project(…); exactly one is needed."
         )
-    by_key: dict[str, Audience] = {}
-    for audience in found.values():
-        if audience.key in by_key:
-            raise ConfigurationError(
-                f"{audience.place}: the key {audience.key!r} is used twice; the other is at "
-                f"{by_key[audience.key].place}. Keys are for ever, so choose another for the newer one."
-            )
-        by_key[audience.key] = audience
     (project,) = projects.values()
-    return Definitions(folder, project, tuple(by_key.values()))
+    return Definitions(folder, project, in_order(with_parts(found.values())))
 
 
 def shadowing(folder: Path) -> tuple[str, ...]:

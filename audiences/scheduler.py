@@ -69,7 +69,7 @@ def due_audiences(ledger: Ledger, audiences: Sequence[Audience], as_of: datetime
         audience
         for audience in audiences
         if audience.every is not None
-        and (audience.key not in last or last[audience.key] + audience.every.length <= as_of)
+        and (audience.key not in last or last[audience.key] + audience.every.delta <= as_of)
     ]
 
 

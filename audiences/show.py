@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from audiences.explain import explain, explain_duration
+
 if TYPE_CHECKING:
     from audiences.apply import Applied
     from audiences.audience import Audience
@@ -264,7 +266,7 @@ def show_status(
             str(run["as_of"])[:19].replace("T", " ") if run else "never",
             ("succeeded" if run["succeeded"] else "in part") if run else "",
             f"{run['members']:,}" if run else "",
-            str(audience.every) if audience.every else "by hand",
+            f"every {explain_duration(audience.every)}" if audience.every else "by hand",
         )
     console.print(table)
     if not held:
@@ -282,8 +284,6 @@ def show_audiences(
     audiences: Sequence[Audience], sizes: Mapping[str, Mapping[str, Any]], *, as_json: bool
 ) -> None:
     """Show audiences: rule, size, destinations."""
-    from audiences.explain import explain
-
     rows = [
         {
             "audience": audience.key,
@@ -292,7 +292,7 @@ def show_audiences(
             "rule": explain(audience),
             "description": audience.description,
             "sync": [destination.name for destination in audience.sync],
-            "every": str(audience.every) if audience.every else None,
+            "every": explain_duration(audience.every) if audience.every else None,
             "defined_at": audience.place,
         }
         for audience in audiences
@@ -305,7 +305,8 @@ def show_audiences(
         console.print(f"[bold]{row['audience']}[/]  {members}")
         console.print(f"  {row['rule']}")
         where = ", ".join(row["sync"]) or "nowhere"
-        console.print(f"  sent to {where}; {row['every'] or 'by hand'}; {row['defined_at']}")
+        often = f"every {row['every']}" if row["every"] else "by hand"
+        console.print(f"  sent to {where}; {often}; {row['defined_at']}")
 
 
 def show_sentences(sentences: Mapping[str, str], *, as_json: bool) -> None:
