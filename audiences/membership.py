@@ -108,7 +108,7 @@ def store_memberships(
             )
         )
         changes = [_store(warehouse, audience.key, as_of, run) for audience in audiences]
-        warehouse.execute(exp.Drop(this=exp.to_table(_COMPUTED), kind="TABLE"))
+        warehouse.execute(exp.Drop(tables=[exp.to_table(_COMPUTED)], kind="TABLE"))
     return changes
 
 
