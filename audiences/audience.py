@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from audiences.dsl import Combinable, all_of, as_rule, checked_key
 from audiences.errors import RuleError, definition_place
+from audiences.handles import Combinable, all_of, as_rule, checked_key
 from audiences.rules import (
     Compare,
     Duration,

@@ -103,11 +103,12 @@ class _Compiler:
                 )
             case Exists(where):
                 return exists(self._value(where, of_event))
-            case Threshold(Count() as measure, op, number):
+            case Threshold(measure, op, number):
+                if isinstance(measure, Aggregate):
+                    figure = self._figure(measure, op, number.value)
+                    return exp.Coalesce(this=figure, expressions=[exp.false()])
                 counted = exp.Coalesce(this=self._measure(measure), expressions=[exp.Literal.number(0)])
                 return ordered(counted, op, exp.Literal.number(int(number.value)))
-            case Threshold(Aggregate() as measure, op, number):
-                return exp.Coalesce(this=self._figure(measure, op, number.value), expressions=[exp.false()])
             case Not(rule):
                 return exp.not_(exp.paren(self.rule(rule, of_event)))
             case AllOf(rules):

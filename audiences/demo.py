@@ -18,7 +18,14 @@ from audiences.explain import explain
 from audiences.ledger import open_ledger
 from audiences.plan import build_plan
 from audiences.project import Definitions, load_definitions, open_stores
-from audiences.show import REASONS, console, resolved_sentence, show_ingest, show_plan, show_syncs
+from audiences.show import (
+    console,
+    resolved_sentence,
+    show_held_back,
+    show_ingest,
+    show_plan,
+    show_syncs,
+)
 from audiences.start import create_project
 from exporters.destination import Clock
 from exporters.ledger import held_keys
@@ -32,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SUPPRESSED", "Demo", "run_demo", "walk"]
 
-SUPPRESSED = ("user_id:u0001", "user_id:u0009", "user_id:u0015")
+SUPPRESSED = ("user_id:u0019", "user_id:u0021", "user_id:u0041")
 """People of the sample who asked not to be sent anywhere."""
 
 _TOKENS = {"META_ACCESS_TOKEN": "practice", "GOOGLE_ACCESS_TOKEN": "practice"}
@@ -89,7 +96,7 @@ def walk(folder: Path, as_of: datetime, clock: Clock) -> Demo:
     with PracticePlatform() as platform, _environment(_TOKENS):
         _title(1, "A project: definitions, sample events, a key  (audiences init)")
         for path in create_project(folder, as_of, platform_url=platform.url):
-            console.print(f"  {path}", soft_wrap=True)
+            console.print(f"  {path}")
         definitions = load_definitions(folder)
         with open_stores(definitions) as stores:
             _title(2, "Events in: checked, sealed, stored  (audiences ingest)")
@@ -120,7 +127,8 @@ def walk(folder: Path, as_of: datetime, clock: Clock) -> Demo:
         _title(5, "What the platform holds now: hashed identifiers, under opaque names")
         _show_platform(definitions, platform)
         _title(6, "Who was held back, and why")
-        _show_held_back(applied)
+        show_held_back(applied.syncs)
+        console.print("  Below the floor: fewer than 100 people could be sent, so nobody is.")
     return Demo(definitions, reports, applied, platform)
 
 
@@ -152,25 +160,12 @@ def _show_platform(definitions: Definitions, platform: PracticePlatform) -> None
     console.print("  A hashed e-mail address is still personal data: whoever can guess it can recognise it.")
 
 
-def _show_held_back(applied: Applied) -> None:
-    table = Table(box=None, padding=(0, 2), pad_edge=False, header_style="bold")
-    table.add_column("audience")
-    table.add_column("destination")
-    for words in REASONS.values():
-        table.add_column(words, justify="right")
-    for sync in applied.syncs:
-        counts = (sync.held_back.get(reason, 0) for reason in REASONS)
-        table.add_row(sync.audience, sync.destination, *(f"{count:,}" if count else "" for count in counts))
-    console.print(table)
-    console.print("  Counts are people. Below the floor: fewer than 100 could be sent, so nobody is.")
-
-
 def _show_files(definitions: Definitions, *, kept: bool, url: str) -> None:
     _title(7, "Where the files lie")
     folder = definitions.folder
     for path in sorted(folder.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
-            console.print(f"  {path}  {path.stat().st_size:,} bytes", soft_wrap=True)
+            console.print(f"  {path}  {path.stat().st_size:,} bytes")
     if not kept:
         console.print(
             "\nThe folder is removed now; `audiences demo --keep DIR` leaves it to go on from there."
@@ -181,8 +176,7 @@ def _show_files(definitions: Definitions, *, kept: bool, url: str) -> None:
         f"\nGo on: cd {folder} && audiences status\n"
         "To apply again, start the practice platform in another terminal, and set its tokens:\n"
         f"  python -m exporters.testing --port {port}\n"
-        "  export META_ACCESS_TOKEN=practice GOOGLE_ACCESS_TOKEN=practice",
-        soft_wrap=True,
+        "  export META_ACCESS_TOKEN=practice GOOGLE_ACCESS_TOKEN=practice"
     )
 
 

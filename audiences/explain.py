@@ -8,7 +8,6 @@ from typing import assert_never
 
 from audiences.audience import Audience
 from audiences.rules import (
-    Aggregate,
     Ago,
     AllOf,
     AnyOf,
@@ -92,11 +91,12 @@ def _phrase(node: Node, *, yes: bool, inner: bool) -> str:
             return _joined(rules, "and" if yes else "or", yes=yes, inner=inner)
         case AnyOf(rules):
             return _joined(rules, "or" if yes else "and", yes=yes, inner=inner)
-        case Threshold(Count(events), op, number):
-            return _counted(events, op, int(number.value), yes=yes)
-        case Threshold(Aggregate(events, function, path), op, number):
-            figure = f"{_FIGURES[function]} of {_name(path)} {_THAN[op]} {_number(number.value)}"
-            return f"{'has' if yes else 'does not have'} a {figure} over {_events(events)}"
+        case Threshold(measure, op, number):
+            if isinstance(measure, Count):
+                return _counted(measure.events, op, int(number.value), yes=yes)
+            figure = f"{_FIGURES[measure.function]} of {_name(measure.path)}"
+            has = "has" if yes else "does not have"
+            return f"{has} a {figure} {_THAN[op]} {_number(number.value)} over {_events(measure.events)}"
         case Compare(field, op, value):
             return f"has {'a' if yes else 'no'} {_field(field)} that {_IS[op]} {_value(value)}"
         case OneOf(field, values):
@@ -121,11 +121,11 @@ def _joined(rules: Sequence[Node], word: str, *, yes: bool, inner: bool) -> str:
 
 
 def _counted(events: Events, op: OrderOp, number: int, *, yes: bool) -> str:
-    what = _events(events)
+    what, when = _named(events), f" {_window(events.window)}" if events.window is not None else ""
     if (op, number) in ((">=", 1), (">", 0)):
-        return f"{'did' if yes else 'did not do'} {what}"
+        return f"{'did' if yes else 'did not do'} {what}{when}"
     if (op, number) in (("==", 0), ("<=", 0), ("<", 1)):
-        return f"{'did not do' if yes else 'did'} {what}"
+        return f"{'did not do' if yes else 'did'} {what}{when}"
     times = f"{number:,} time{'s' if number != 1 else ''}"
     amount = {
         "==": f"exactly {times}",
@@ -134,16 +134,17 @@ def _counted(events: Events, op: OrderOp, number: int, *, yes: bool) -> str:
         ">": f"more than {times}",
         ">=": f"at least {times}",
     }[op]
-    return f"{'did' if yes else 'did not do'} {what} {amount}"
+    return f"{'did' if yes else 'did not do'} {what} {amount}{when}"
 
 
 def _events(events: Events) -> str:
+    when = f" {_window(events.window)}" if events.window is not None else ""
+    return _named(events) + when
+
+
+def _named(events: Events) -> str:
     text = _quoted(events.name)
-    if events.where is not None:
-        text += f" with {_where(events.where, yes=True, inner=False)}"
-    if events.window is not None:
-        text += f" {_window(events.window)}"
-    return text
+    return text if events.where is None else f"{text} with {_where(events.where, yes=True, inner=False)}"
 
 
 def _where(node: Node, *, yes: bool, inner: bool) -> str:

@@ -80,10 +80,9 @@ def _person(n: int, as_of: datetime) -> Iterator[dict[str, Any]]:
         "address": {"city": _CITIES[n % len(_CITIES)], "country": "PT"},
         "birthday": f"{1950 + n % 50}-0{1 + n % 9}-1{n % 9}",
     }
-    if n % 20 != 0:
+    if n % 20 != 11:
         # written as people write them: canonical form is the engine's work
         traits["email"] = address if n % 3 else f" {address.upper()} "
-    if n % 20 != 0 and n % 2 == 0:
         traits["phone"] = f"(415) 555-{n:04}"
     context: dict[str, Any] = {"ip": "203.0.113.7", "locale": "pt-PT"}
     if n % 10 != 3:
@@ -93,7 +92,7 @@ def _person(n: int, as_of: datetime) -> Iterator[dict[str, Any]]:
         for number in range(3):
             revenue = 150 + n % 100
             properties = {"order_id": f"o{n:04}{number}", "revenue": revenue, "currency": "EUR"}
-            days_ago = 20 + 15 * number
+            days_ago = (40 if n % 5 == 1 else 10) + 15 * number
             event = "Order Completed"
             yield message("track", f"order{number}", days_ago, **person, event=event, properties=properties)
     if n % 25 == 0:
@@ -103,7 +102,7 @@ def _person(n: int, as_of: datetime) -> Iterator[dict[str, Any]]:
     if n % 16 == 5:
         properties = {"value": 80 + n % 40, "products": [{"sku": f"S{n % 7}"}, {"sku": "S9"}]}
         yield message("track", "checkout", 2, **person, event="Checkout Started", properties=properties)
-    if n % 8 == 0 and n % 20 != 0:
+    if n % 8 == 0:
         tablet = {"anonymousId": f"tablet-{n:04}"}
         yield message("page", "tablet", 30, **tablet, name="Sale", properties={"path": "/sale"})
         yield message("identify", "tablet-login", 29, **tablet, traits={"email": address})

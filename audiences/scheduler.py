@@ -128,7 +128,7 @@ def only_runner(ledger: Ledger, clock: Callable[[], datetime]) -> Iterator[Calla
     def renew() -> None:
         with ledger.transaction() as cursor:
             held = cursor.execute("SELECT machine, process, expires_at FROM runner").fetchone()
-            if held and held[:2] != (machine, process) and _alive(*held, machine, clock()):
+            if held and held[:2] != (machine, process) and _alive(held, machine, clock()):
                 raise BusyError(
                     f"Another run works on this project (process {held[1]} on {held[0]}, until {held[2]} at "
                     "the latest); try again later."
@@ -146,7 +146,8 @@ def only_runner(ledger: Ledger, clock: Callable[[], datetime]) -> Iterator[Calla
             cursor.execute("DELETE FROM runner WHERE machine = ? AND process = ?", (machine, process))
 
 
-def _alive(machine: str, process: int, expires_at: str, here: str, now: datetime) -> bool:
+def _alive(held: tuple[str, int, str], here: str, now: datetime) -> bool:
+    machine, process, expires_at = held
     if datetime.fromisoformat(expires_at) <= now:
         return False
     if machine != here or os.name != "posix":

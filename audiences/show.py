@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -41,6 +41,7 @@ __all__ = [
     "show_applied",
     "show_audiences",
     "show_checks",
+    "show_held_back",
     "show_ingest",
     "show_plan",
     "show_preview",
@@ -52,8 +53,8 @@ __all__ = [
     "show_syncs",
 ]
 
-console = Console(soft_wrap=False, highlight=False)
-"""Standard output."""
+console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
+"""Standard output; a pipe gets long lines whole."""
 
 REASONS = {
     "no_consent": "no consent",
@@ -233,21 +234,33 @@ def show_applied(applied: Applied, *, as_json: bool) -> None:
     console.print(audiences)
     if applied.syncs:
         show_syncs(applied.syncs)
+        console.print("\nHeld back:")
+        show_held_back(applied.syncs)
     for failure in applied.failures:
         console.print(f"[bold red]failed[/]  {failure.audience} → {failure.destination}: {failure.reason}")
 
 
-def show_syncs(syncs: Iterable[SyncReport]) -> None:
-    """Show what was sent where, and who was held back."""
-    table = _table("audience", "destination", "added>", "removed>", "kept>", "held back (people)")
+def show_syncs(syncs: Sequence[SyncReport]) -> None:
+    """Show what was sent where."""
+    table = _table("audience", "destination", "added>", "removed>", "kept>", "people sent>", "held back>")
     for sync in syncs:
-        table.add_row(
-            sync.audience,
-            sync.destination,
-            *_numbers(sync.added, sync.removed, sync.unchanged),
-            _held(sync.held_back).removeprefix("; held back: "),
-        )
+        numbers = (sync.added, sync.removed, sync.unchanged, sync.eligible, sum(sync.held_back.values()))
+        table.add_row(sync.audience, sync.destination, *_numbers(*numbers))
     console.print(table)
+
+
+def show_held_back(syncs: Sequence[SyncReport]) -> None:
+    """Show who was held back, and why, in people."""
+    for sync in syncs:
+        reasons = [
+            f"{sync.held_back[reason]:,} {words}"
+            for reason, words in REASONS.items()
+            if reason in sync.held_back
+        ]
+        sent = f"{sync.eligible:,} of {sync.members:,} people sent"
+        console.print(
+            f"  {sync.audience} → {sync.destination}: {sent}; {', '.join(reasons) or 'nobody held back'}"
+        )
 
 
 def show_status(

@@ -161,9 +161,7 @@ def _microseconds(column: pa.ChunkedArray) -> np.ndarray:
 
 def _store(warehouse: Warehouse, vault: Vault, graph: Graph, links: Links, ids: Sequence[str]) -> None:
     founders = [
-        str(
-            vault.profile_id(links.message_ids[row] if code < 0 else f"{links.message_ids[row]}\0{ids[code]}")
-        )
+        str(_profile_id(vault, links.message_ids[int(row)], "" if code < 0 else ids[int(code)]))
         for row, code in zip(graph.founders, graph.founder_codes, strict=True)
     ]
     linked = np.flatnonzero(graph.profile_of >= 0)
@@ -172,15 +170,15 @@ def _store(warehouse: Warehouse, vault: Vault, graph: Graph, links: Links, ids: 
         "identifier_profiles",
         pa.table(
             {
-                "identifier_id": pa.array([ids[code] for code in linked], pa.string()),
-                "profile_id": pa.array([founders[graph.profile_of[code]] for code in linked], pa.string()),
+                "identifier_id": pa.array([ids[int(code)] for code in linked], pa.string()),
+                "profile_id": pa.array([founders[int(graph.profile_of[code])] for code in linked], pa.string()),
             }
         ),
     )
     warehouse.execute(exp.delete("merges"))
 
     def profile(row: int) -> str:
-        return str(vault.profile_id(links.message_ids[row]))
+        return str(vault.profile_id(links.message_ids[int(row)]))
 
     at = [_EPOCH + timedelta(microseconds=int(links.occurred_at[merge.cause])) for merge in graph.merges]
     warehouse.append(
@@ -198,6 +196,11 @@ def _store(warehouse: Warehouse, vault: Vault, graph: Graph, links: Links, ids: 
             }
         ),
     )
+
+
+def _profile_id(vault: Vault, message_id: str, identifier_id: str) -> UUID:
+    """The id of a profile by its first event, and by its own identifier when that event is another's."""
+    return vault.profile_id(f"{message_id}\0{identifier_id}" if identifier_id else message_id)
 
 
 def _reassign(

@@ -42,6 +42,8 @@ FAULTS = [
 FLOOR = 2
 
 people = st.sampled_from(NAMES)
+some_keys = st.sets(st.sampled_from(KEYS), min_size=1, max_size=3)
+few = st.sets(people, min_size=1, max_size=3)
 
 
 class Delivery(RuleBasedStateMachine):
@@ -63,38 +65,46 @@ class Delivery(RuleBasedStateMachine):
         self.suppressed: set[str] = set()
         self.crashes = 0
 
-    @initialize(batch=st.integers(1, 5), names_rows=st.booleans(), answers_rows=st.booleans())
-    def start(self, batch: int, names_rows: bool, answers_rows: bool) -> None:
+    @initialize(
+        batch=st.integers(1, 5),
+        names_rows=st.booleans(),
+        answers_rows=st.booleans(),
+        keys=st.lists(some_keys, min_size=len(NAMES), max_size=len(NAMES)),
+    )
+    def start(
+        self, batch: int, names_rows: bool, answers_rows: bool, keys: list[set[HashedIdentifier]]
+    ) -> None:
+        """Everybody is a member and agreed, so that the first sync has something to do."""
         self.platform = MemoryPlatform(batch=batch, names_rows=names_rows, answers_rows=answers_rows)
         self.platform.on_add = self.nobody_who_may_not_be_sent
+        self.members = set(NAMES)
+        self.keys = dict(zip(NAMES, keys, strict=True))
+        self.says(set(NAMES), "granted")
 
     # what happens in the world
 
-    @rule(names=st.sets(people))
-    def members_are(self, names: set[str]) -> None:
-        self.members = names
+    @rule(names=few, joins=st.booleans())
+    def join_or_leave(self, names: set[str], joins: bool) -> None:
+        self.members = self.members | names if joins else self.members - names
 
-    @rule(name=people, keys=st.sets(st.sampled_from(KEYS), max_size=3))
+    @rule(name=people, keys=some_keys)
     def has_keys(self, name: str, keys: set[HashedIdentifier]) -> None:
         self.keys[name] = keys
 
-    @rule(names=st.sets(people), state=st.sampled_from(["granted", "granted", "denied"]))
+    @rule(names=few, state=st.sampled_from(["granted", "granted", "denied"]))
     def says(self, names: set[str], state: str) -> None:
         with opened(self.path) as ledger:
             for name in sorted(names):
                 self.record(ledger, name, state)
 
     @rule(name=people)
-    def is_suppressed(self, name: str) -> None:
+    def is_suppressed_or_no_longer(self, name: str) -> None:
         with opened(self.path) as ledger:
-            suppress(ledger, [f"token-{name}"], "letter", self.time.instant)
-        self.suppressed.add(name)
-
-    @rule(name=people)
-    def is_no_longer_suppressed(self, name: str) -> None:
-        with opened(self.path) as ledger:
-            unsuppress(ledger, [f"token-{name}"])
-        self.suppressed.discard(name)
+            if name in self.suppressed:
+                unsuppress(ledger, [f"token-{name}"])
+            else:
+                suppress(ledger, [f"token-{name}"], "letter", self.time.instant)
+        self.suppressed ^= {name}
 
     @rule(key=st.sampled_from(KEYS))
     def platform_dislikes(self, key: HashedIdentifier) -> None:
@@ -102,6 +112,10 @@ class Delivery(RuleBasedStateMachine):
             self.platform.poison.add(key)
 
     # what the engine does
+
+    @rule()
+    def syncs_in_peace(self) -> None:
+        self.syncs([], [], None, False)
 
     @rule(
         faults=st.lists(st.sampled_from(FAULTS), max_size=8),
@@ -211,4 +225,4 @@ class Delivery(RuleBasedStateMachine):
 
 
 TestDelivery = Delivery.TestCase
-TestDelivery.settings = settings(max_examples=120, stateful_step_count=14, deadline=None)
+TestDelivery.settings = settings(max_examples=100, stateful_step_count=15, deadline=None)
