@@ -15,7 +15,7 @@ from identity.errors import AudienceEngineError
 
 __all__ = ["Check", "check_all"]
 
-_LIBRARIES = ("duckdb", "sqlglot", "pyarrow", "pydantic", "cryptography", "httpx2", "phonenumbers", "scipy")
+_LIBRARIES = ("duckdb", "sqlglot", "pyarrow", "cryptography", "httpx2", "phonenumbers", "orjson", "scipy")
 
 
 @dataclass(frozen=True, slots=True)

@@ -362,8 +362,12 @@ def show_profile(
             }
             for each in consent
         ]
-        print_json({"profile": profile, "consent": said, "suppressed_at": suppressed})
+        print_json({"profile": profile, "consent": records, "suppressed_at": suppressed})
         return
+    # an event's consent is recorded under each of its identifiers
+    decisions = list(
+        dict.fromkeys((f"{each.captured_at:%Y-%m-%d}", f"{each.purpose}: {each.state}") for each in consent)
+    )
     console.print(f"[bold]{profile.profile_id}[/]")
     seen = (
         f"first seen {profile.first_seen_at:%Y-%m-%d %H:%M}, last {profile.last_seen_at:%Y-%m-%d %H:%M} UTC"
@@ -375,7 +379,7 @@ def show_profile(
         ("events", [(name, f"{count:,}") for name, count in profile.events.items()]),
         ("latest", [(f"{at:%Y-%m-%d %H:%M}", name or kind) for at, kind, name in profile.recent]),
         ("merged", [(f"{at:%Y-%m-%d %H:%M}", f"{who} by {cause}") for who, cause, at in profile.merged]),
-        ("consent", [(f"{each.captured_at:%Y-%m-%d}", f"{each.purpose}: {each.state}") for each in consent]),
+        ("consent", decisions),
     ):
         if rows:
             table = Table.grid(padding=(0, 2))

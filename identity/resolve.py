@@ -171,7 +171,9 @@ def _store(warehouse: Warehouse, vault: Vault, graph: Graph, links: Links, ids: 
         pa.table(
             {
                 "identifier_id": pa.array([ids[int(code)] for code in linked], pa.string()),
-                "profile_id": pa.array([founders[int(graph.profile_of[code])] for code in linked], pa.string()),
+                "profile_id": pa.array(
+                    [founders[int(graph.profile_of[code])] for code in linked], pa.string()
+                ),
             }
         ),
     )

@@ -108,7 +108,7 @@ class Delivery(RuleBasedStateMachine):
 
     @rule(key=st.sampled_from(KEYS))
     def platform_dislikes(self, key: HashedIdentifier) -> None:
-        if len(self.platform.poison) < 2:
+        if len(self.platform.poison) < 2 and key not in self.platform.everybody():
             self.platform.poison.add(key)
 
     # what the engine does
@@ -156,9 +156,11 @@ class Delivery(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Let everything heal: then who is there is who may be there."""
-        if hasattr(self, "platform"):
-            self.heal()
-        self.folder.cleanup()
+        try:
+            if hasattr(self, "platform"):
+                self.heal()
+        finally:
+            self.folder.cleanup()
 
     def heal(self) -> None:
         self.platform.faults.clear()
