@@ -353,7 +353,7 @@ def show_profile(
 ) -> None:
     """Show one profile, values masked."""
     if as_json:
-        said = [
+        records = [
             {
                 "purpose": each.purpose,
                 "state": each.state,
