@@ -25,7 +25,10 @@ __all__ = ["GoogleCustomerMatch", "customer_match"]
 _FIELDS = {"email": "emailAddress", "phone": "phoneNumber"}
 _BATCH = 10_000
 _MEMBERSHIP_SECONDS = 540 * 86_400
-_ROW = re.compile(r"audience_?[mM]embers\[(\d+)\]$|audience_?[mM]embers\[(\d+)\]\.")
+_NAME_TAKEN = "DISPLAY_NAME_ALREADY_USED"
+_ABOUT_A_ROW = {"INVALID_AUDIENCE_MEMBER", "INVALID_FORMAT", "INVALID_HEX_ENCODING", "INVALID_SHA256_FORMAT"}
+"""Google names a row for other reasons too, such as a list of the wrong type: then no row is to blame."""
+_ROW = re.compile(r"audience_?[mM]embers\[(\d+)\](?:\.|$)")
 
 
 def customer_match(
@@ -99,25 +102,35 @@ class GoogleCustomerMatch:
         """Open a channel.
 
         Args:
-            clock: for Retry-After dates.
+            clock: for Retry-After dates, and for a second name when a list's name is taken.
 
         Raises:
             AuthError: there is no access token.
         """
         with open_client(self.base_url, self.token_env, clock.now) as client:
-            yield _GoogleChannel(self, client)
+            yield _GoogleChannel(self, client, clock)
 
 
 class _GoogleChannel:
-    def __init__(self, destination: GoogleCustomerMatch, client: Client) -> None:
+    def __init__(self, destination: GoogleCustomerMatch, client: Client, clock: Clock) -> None:
         self._destination = destination
         self._client = client
+        self._clock = clock
 
     def create_audience(self, alias: str) -> str:
+        try:
+            return self._create(alias)
+        except RejectedError as error:
+            if not error.code.endswith(_NAME_TAKEN):
+                raise
+        # an earlier run made it, and lost the answer: that list stays empty, and names do not repeat
+        return self._create(f"{alias}-{int(self._clock.random() * (1 << 32)):08x}")
+
+    def _create(self, name: str) -> str:
         answer = self._send(
             f"/v1/accountTypes/GOOGLE_ADS/accounts/{self._destination.account}/userLists",
             {
-                "displayName": alias,
+                "displayName": name,
                 "membershipDuration": f"{_MEMBERSHIP_SECONDS}s",
                 "ingestedUserListInfo": {
                     "uploadKeyTypes": ["CONTACT_ID"],
@@ -185,16 +198,23 @@ class _GoogleChannel:
             raise TransientError(
                 f"Google asks to wait ({code}).", retry_after=answer.retry_after, unknown=False
             )
-        raise RejectedError(f"Google refuses the request ({code}).", code=code, rows=_named_rows(error))
+        if answer.status in (408, 409) or answer.status >= 500:
+            raise TransientError(f"Google can't answer now ({code}).", retry_after=answer.retry_after)
+        rows: dict[int, str] = {}
+        for field, reason in _violations(error):
+            found = _ROW.search(field)
+            if not found or reason not in _ABOUT_A_ROW:
+                raise RejectedError(f"Google refuses the request ({code}/{reason}).", code=f"{code}/{reason}")
+            rows.setdefault(int(found[1]), reason)
+        raise RejectedError(
+            f"Google refuses the request ({code}).", code=code, rows=tuple(sorted(rows.items()))
+        )
 
 
-def _named_rows(error: dict[str, Any]) -> tuple[tuple[int, str], ...]:
-    rows: dict[int, str] = {}
+def _violations(error: dict[str, Any]) -> Iterator[tuple[str, str]]:
     details = error.get("details")
     for detail in details if isinstance(details, list) else []:
         violations = detail.get("fieldViolations") if isinstance(detail, dict) else None
         for violation in violations if isinstance(violations, list) else []:
-            found = _ROW.search(str(violation.get("field", "")))
-            if found:
-                rows.setdefault(int(found[1] or found[2]), str(violation.get("reason", "INVALID")))
-    return tuple(sorted(rows.items()))
+            if isinstance(violation, dict):
+                yield str(violation.get("field", "")), str(violation.get("reason", ""))

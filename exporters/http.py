@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ __all__ = ["Answer", "Client", "open_client", "retry_after", "secure"]
 
 _TIMEOUT = 60.0
 _CONNECT_TIMEOUT = 10.0
+_LONGEST_ANSWER = timedelta(seconds=120)
+"""A read may take `_TIMEOUT`; an answer that comes byte by byte takes no longer than this as a whole."""
 _MOST_BYTES = 1 << 20
 
 
@@ -89,16 +92,22 @@ def open_client(base_url: str, token_env: str, now: Callable[[], datetime]) -> I
         now: the clock, for Retry-After dates.
 
     Raises:
-        AuthError: the variable is not set.
+        AuthError: the variable is not set, or holds what can't be a token.
     """
     import httpx2
 
     token = os.environ.get(token_env, "").strip()
     if not token:
         raise AuthError(f"There is no access token: set {token_env} in the environment of this command.")
+    if not re.fullmatch(r"[!-~]+", token):
+        raise AuthError(f"What {token_env} holds is no access token: it has spaces or special characters.")
     with httpx2.Client(
         base_url=base_url,
-        headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
+        headers={
+            "Authorization": f"Bearer {token}",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+        },
         timeout=httpx2.Timeout(_TIMEOUT, connect=_CONNECT_TIMEOUT),
         follow_redirects=False,
         trust_env=base_url.startswith("https://"),
@@ -122,29 +131,31 @@ class Client:
             body: a JSON object.
 
         Returns:
-            Any answer of the platform's own, also one that says no: statuses 200 and 400 to 499.
+            Any answer of the platform's own, also one that says no.
 
         Raises:
-            TransientError: no answer, or one that a platform gives when it can't do its work; `unknown` is
-                False only when the request surely never left.
+            TransientError: no answer, or not the platform's own; `unknown` is False only when the request
+                surely never left.
+            RejectedError: it redirects; a token is not carried elsewhere.
         """
         import httpx2
 
         try:
             with self._http.stream(method, path, json=body) as response:
                 content = bytearray()
+                begun = self._now()
                 for chunk in response.iter_bytes():
                     content.extend(chunk)
                     if len(content) > _MOST_BYTES:
                         raise TransientError(f"The answer to {method} is longer than {_MOST_BYTES} bytes.")
+                    if self._now() - begun > _LONGEST_ANSWER:
+                        raise TransientError(f"The answer to {method} takes longer than {_LONGEST_ANSWER}.")
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise TransientError(f"Can't connect ({type(error).__name__}).", unknown=False) from None
         except httpx2.HTTPError as error:
             raise TransientError(f"No answer to {method} ({type(error).__name__}).") from None
         wait = retry_after(response.headers.get("Retry-After"), self._now())
         status = response.status_code
-        if status >= 500:
-            raise TransientError(f"The platform answered {status}.", retry_after=wait)
         if 300 <= status < 400:
             raise RejectedError(f"The platform redirects ({status}); it is not followed.", code=str(status))
         try:
@@ -152,9 +163,10 @@ class Client:
         except ValueError:
             parsed = None
         if not isinstance(parsed, dict):
-            if status < 300:
+            if status < 300 or status >= 500:
                 raise TransientError(
-                    f"The answer ({status}) is not the platform's: is something in between?", retry_after=wait
+                    f"The answer ({status}) is not the platform's own: is something in between?",
+                    retry_after=wait,
                 )
             parsed = {}
         return Answer(status, parsed, wait)

@@ -180,6 +180,8 @@ class _MetaChannel:
                 retry_after=answer.retry_after,
                 unknown=answer.status != 429 and code not in _THROTTLED,
             )
+        if answer.status in (408, 409) or answer.status >= 500:
+            raise TransientError(f"Meta can't answer now (code {shown}).", retry_after=answer.retry_after)
         if answer.status == 403 or code in (10, 200, 294):
             raise AuthError(f"Meta says that the token may not do this (code {shown}).")
         raise RejectedError(f"Meta refuses the request (code {shown}).", code=shown)

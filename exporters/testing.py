@@ -252,6 +252,8 @@ class PracticePlatform:
             raise _refusal(google, 404, "NOT_FOUND", 100)
         except _ContractError as error:
             return error.answer, "unknown", 0
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return _refusal(google, 400, "INVALID_ARGUMENT", 100).answer, "unknown", 0
 
     def _make(self, platform: str, name: str) -> str:
         key = str(1_000 + len(self._names))
@@ -305,6 +307,11 @@ class PracticePlatform:
             and set(content) == {"displayName", "membershipDuration", "ingestedUserListInfo"}
             and content["ingestedUserListInfo"].get("uploadKeyTypes") == ["CONTACT_ID"],
             _refusal(True, 400, "INVALID_ARGUMENT", 0),
+        )
+        violation = {"field": "user_list.display_name", "reason": "DISPLAY_NAME_ALREADY_USED"}
+        _expect(
+            ("google", content["displayName"]) not in self._names.values(),
+            _refusal(True, 400, "INVALID_ARGUMENT", 0, [violation]),
         )
         key = self._make("google", str(content["displayName"]))
         return (200, {"id": key, "displayName": content["displayName"]}), "create", 0
