@@ -175,6 +175,10 @@ class PracticePlatform:
         """
         self._faults.extend(faults)
 
+    def recover(self) -> None:
+        """Forget the faults that are left."""
+        self._faults.clear()
+
     def audiences(self) -> dict[str, tuple[str, str, int]]:
         """Every audience: its id → (platform, name, members)."""
         with self._lock:
@@ -389,6 +393,8 @@ def _respond(
 def _handler(platform: PracticePlatform) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # head and body are two packets; without this the second waits for a delayed acknowledgement
+        disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
             platform._handle(self, "POST")
