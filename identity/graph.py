@@ -7,18 +7,21 @@ Only the others are replayed event by event:
 
 - `demote` (segment-docs, `src/unify/identity-resolution`): while the profile that an event would make holds
   too many of a type, the event's lowest-priority identifier is left out and the match is tried again;
-- `drop_links` (Adobe Experience Platform, identity optimisation): links of the latest event first, then by
-  the sum of their types' priorities, then the newer first; a link that would put two values of a unique type
-  into one profile is dropped.
+- `drop_links` (Adobe Experience Platform, identity optimisation): the component's newest links first, then
+  by the sum of their types' priorities, then the newer first; a link that would put two values of a unique
+  type into one profile is dropped. An event that carries one identifier has no link, and so is never newest.
 
 Ties: identifiers of equal priority leave from the end of the event's list; links of equal rank are taken in
-order of their identifiers' codes.
+order of their identifiers' codes. Repeating a list changes nothing while no limit is windowed: what one
+event of it joined is joined, and what was too many stays too many. So lists may be given once; where limits
+are windowed, give every event.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -39,8 +42,10 @@ class GraphRules:
         windows: microseconds that a limit looks back over, or None for ever.
         priorities: 1 is the highest.
         unique: True when two values always mean two people.
-        conflict: what gives way when a profile would hold too many.
-        max_merges: profiles that one profile may absorb; beyond it, an event resolves but links nothing.
+        conflict: what gives way when a profile would hold too many: `demote` knows limits and caps,
+            `drop_links` knows unique types only.
+        max_merges: profiles that one profile may absorb; beyond it, an event resolves (to the profile of its
+            highest-priority identifier that has one) but links nothing.
         max_identifiers: identifiers that one profile may hold; beyond it, likewise.
     """
 
@@ -59,7 +64,8 @@ class Links:
 
     Attributes:
         offsets: row i's codes are `codes[offsets[i]:offsets[i + 1]]`, at least one.
-        codes: identifier codes, the highest priority first in each row.
+        codes: identifier codes, the highest priority first in each row; they decide ties, so let them follow
+            from the identifiers alone.
         occurred_at: first time that the row's list was seen, microseconds.
         message_ids: the event that was.
         last_occurred_at: newest time that it was seen, microseconds.
@@ -96,8 +102,8 @@ class Graph:
         founders: profile → row of its canonically first event.
         founder_codes: profile → -1, or an identifier's code when that first event belongs to another profile,
             which only `drop_links` brings about.
-        merges: in canonical order.
-        subjects: row → identifier whose profile the row's events belong to; -1 for nobody.
+        merges: in canonical order; none within components whose links had to be dropped.
+        subjects: row → identifier whose profile the row's events belong to.
         replayed: rows that had to be replayed because a limit bound.
     """
 
@@ -111,11 +117,11 @@ class Graph:
 
 @dataclass(slots=True)
 class _Profile:
-    """A profile while events are replayed."""
+    """A profile while events are replayed: its first row, that row's place, and when it first saw whom."""
 
     founder: int
-    order: int
-    first_seen: dict[int, int] = field(default_factory=dict)
+    place: int
+    first_seen: dict[int, int]
     merges: int = 0
 
 
@@ -127,10 +133,9 @@ def resolve_graph(links: Links, types: Ints, rules: GraphRules) -> Graph:
         types: identifier code → type code.
         rules: limits and priorities by type code.
     """
-    rows = len(links.offsets) - 1
     labels = _components(links, len(types))
     rank = _canonical_rank(links)
-    first = links.codes[links.offsets[:-1]] if rows else np.zeros(0, dtype=np.int64)
+    first = links.codes[links.offsets[:-1]]
     row_label = labels[first]
     seen = np.zeros(len(types), dtype=bool)
     seen[links.codes] = True
@@ -144,7 +149,7 @@ def resolve_graph(links: Links, types: Ints, rules: GraphRules) -> Graph:
     shared = in_order[~alone[row_label[in_order]] & ~broken[row_label[in_order]]]
     founder_of_label, crowded = _unite(links, shared, row_label, rules, merges, len(broken))
     broken[crowded] = True
-    single = np.flatnonzero(alone[row_label] & ~broken[row_label]) if rows else np.zeros(0, dtype=np.int64)
+    single = np.flatnonzero(alone[row_label] & ~broken[row_label])
     founder_of_label[row_label[single]] = single
 
     whole = np.flatnonzero((founder_of_label >= 0) & ~broken)
@@ -154,16 +159,19 @@ def resolve_graph(links: Links, types: Ints, rules: GraphRules) -> Graph:
     founders = list(founder_of_label[whole])
     founder_codes = [-1] * len(founders)
 
-    replay = in_order[broken[row_label[in_order]]] if rows else np.zeros(0, dtype=np.int64)
-    if len(replay):
-        if rules.conflict == "demote":
-            profiles = _replay(links, replay, types, rules, rank, merges, subjects)
-        else:
-            profiles = _drop_links(links, replay, types, rules, rank)
-        for founder, founder_code, codes in profiles:
-            profile_of[list(codes)] = len(founders)
-            founders.append(founder)
-            founder_codes.append(founder_code)
+    replay = in_order[broken[row_label[in_order]]]
+    profiles: Iterable[tuple[int, int, Iterable[int]]] = ()
+    if rules.conflict == "demote":
+        profiles = _replay(links, replay, types, rules, merges, subjects)
+    elif len(replay):
+        of_component = replay[np.argsort(row_label[replay], kind="stable")]
+        ends = np.flatnonzero(np.diff(row_label[of_component])) + 1
+        parts = np.split(of_component, ends)
+        profiles = chain.from_iterable(_drop_links(links, part, types, rules) for part in parts)
+    for founder, founder_code, members in profiles:
+        profile_of[list(members)] = len(founders)
+        founders.append(founder)
+        founder_codes.append(founder_code)
     merges.sort(key=lambda merge: (rank[merge.cause], rank[merge.from_founder]))
     return Graph(
         profile_of,
@@ -265,111 +273,106 @@ def _unite(
 
 
 def _replay(
-    links: Links,
-    order: Ints,
-    types: Ints,
-    rules: GraphRules,
-    rank: Ints,
-    merges: list[Merge],
-    subjects: Ints,
-) -> list[tuple[int, int, Iterable[int]]]:
+    links: Links, order: Ints, types: Ints, rules: GraphRules, merges: list[Merge], subjects: Ints
+) -> Iterator[tuple[int, int, Iterable[int]]]:
+    """Match row by row; also note merges, and whose a row is that a cap kept from linking."""
     holder: dict[int, _Profile] = {}
     profiles: dict[int, _Profile] = {}
-    priority = [rules.priorities[kind] for kind in types.tolist()]
-    for row in order.tolist():
-        at = int(links.occurred_at[row])
-        ids = list(dict.fromkeys(links.codes[links.offsets[row] : links.offsets[row + 1]].tolist()))
+    kinds = types.tolist()
+    offsets, codes, instants = links.offsets.tolist(), links.codes.tolist(), links.occurred_at.tolist()
+    for place, row in enumerate(order.tolist()):
+        at = instants[row]
+        ids = list(dict.fromkeys(codes[offsets[row] : offsets[row + 1]]))
         while True:
-            matched = sorted(
-                {id(holder[code]): holder[code] for code in ids if code in holder}.values(),
-                key=lambda profile: profile.order,
-            )
-            if len(ids) <= 1 or not _over_limit(matched, ids, at, types, rules):
+            matched = _matched(ids, holder)
+            if len(ids) == 1 or not _adds(matched, ids) or not _over_limit(matched, ids, at, kinds, rules):
                 break
-            lowest = max(range(len(ids)), key=lambda place: (priority[ids[place]], place))
+            lowest = max(range(len(ids)), key=lambda nth: (rules.priorities[kinds[ids[nth]]], nth))
             del ids[lowest]
-        total = len({*ids, *(code for profile in matched for code in profile.first_seen)})
-        joined = sum(profile.merges for profile in matched) + max(len(matched) - 1, 0)
-        if matched and (joined > rules.max_merges or total > rules.max_identifiers) and _adds(matched, ids):
-            subjects[row] = next(code for code in ids if code in holder)
-            continue
         subjects[row] = ids[0]
         if not matched:
-            home = _Profile(row, int(rank[row]))
-            profiles[id(home)] = home
-        else:
-            home = matched[0]
-            for other in matched[1:]:
-                merges.append(Merge(other.founder, home.founder, row))
-                for code, first_seen in other.first_seen.items():
-                    home.first_seen[code] = min(first_seen, home.first_seen.get(code, first_seen))
-                    holder[code] = home
-                del profiles[id(other)]
-            home.merges = joined
+            profiles[place] = _Profile(row, place, dict.fromkeys(ids, at))
+            holder.update(dict.fromkeys(ids, profiles[place]))
+            continue
+        if not _adds(matched, ids):
+            continue
+        home, *others = matched
+        joined = sum(profile.merges for profile in matched) + len(others)
+        total = len({*ids, *(code for profile in matched for code in profile.first_seen)})
+        if joined > rules.max_merges or total > rules.max_identifiers:
+            subjects[row] = next(code for code in ids if code in holder)
+            continue
+        for other in others:
+            merges.append(Merge(other.founder, home.founder, row))
+            home.first_seen |= other.first_seen
+            holder.update(dict.fromkeys(other.first_seen, home))
+            del profiles[other.place]
+        home.merges = joined
         for code in ids:
             home.first_seen.setdefault(code, at)
             holder[code] = home
-    return [(profile.founder, -1, profile.first_seen) for profile in profiles.values()]
+    return ((profile.founder, -1, profile.first_seen) for profile in profiles.values())
 
 
-def _over_limit(
-    matched: Sequence[_Profile], ids: Sequence[int], at: int, types: Ints, rules: GraphRules
-) -> bool:
-    first_seen = dict.fromkeys(ids, at)
-    for profile in matched:
-        for code, seen_at in profile.first_seen.items():
-            first_seen[code] = min(seen_at, first_seen.get(code, seen_at))
-    counts = [0] * len(rules.limits)
-    for code, seen_at in first_seen.items():
-        kind = types[code]
-        window = rules.windows[kind]
-        if window is None or seen_at > at - window:
-            counts[kind] += 1
-    return any(count > limit for count, limit in zip(counts, rules.limits, strict=True))
+def _matched(ids: Sequence[int], holder: Mapping[int, _Profile]) -> list[_Profile]:
+    """The profiles that hold any of the identifiers, the oldest first."""
+    found = {holder[code].place: holder[code] for code in ids if code in holder}
+    return [found[place] for place in sorted(found)]
 
 
 def _adds(matched: Sequence[_Profile], ids: Sequence[int]) -> bool:
-    return len(matched) > 1 or any(code not in matched[0].first_seen for code in ids)
+    return len(matched) != 1 or any(code not in matched[0].first_seen for code in ids)
+
+
+def _over_limit(
+    matched: Sequence[_Profile], ids: Sequence[int], at: int, kinds: Sequence[int], rules: GraphRules
+) -> bool:
+    first_seen = dict.fromkeys(ids, at)
+    for profile in matched:
+        first_seen |= profile.first_seen
+    counts = [0] * len(rules.limits)
+    for code, seen_at in first_seen.items():
+        window = rules.windows[kinds[code]]
+        if window is None or seen_at > at - window:
+            counts[kinds[code]] += 1
+    return any(count > limit for count, limit in zip(counts, rules.limits, strict=True))
 
 
 def _drop_links(
-    links: Links, order: Ints, types: Ints, rules: GraphRules, rank: Ints
-) -> list[tuple[int, int, Iterable[int]]]:
-    newest: dict[tuple[int, int], tuple[int, int]] = {}
-    latest = max((int(links.last_occurred_at[row]), int(rank[row])) for row in order)
+    links: Links, order: Ints, types: Ints, rules: GraphRules
+) -> Iterator[tuple[int, int, Iterable[int]]]:
+    """Lay one component's links, the most trusted first; a link joins two identifiers of one event."""
+    newest: dict[tuple[int, int], int] = {}
     members: dict[int, list[int]] = {}
+    rows: list[tuple[int, list[int]]] = []
     for row in order.tolist():
         ids = list(dict.fromkeys(links.codes[links.offsets[row] : links.offsets[row + 1]].tolist()))
-        stamp = (int(links.last_occurred_at[row]), int(rank[row]))
-        for place, left in enumerate(ids):
-            members.setdefault(left, [left])
-            for right in ids[place + 1 :]:
+        rows.append((row, ids))
+        at = int(links.last_occurred_at[row])
+        members.update((code, [code]) for code in ids)
+        for nth, left in enumerate(ids):
+            for right in ids[nth + 1 :]:
                 pair = (min(left, right), max(left, right))
-                newest[pair] = max(newest.get(pair, stamp), stamp)
+                newest[pair] = max(newest.get(pair, at), at)
+    latest = max(newest.values())
 
-    def ranking(pair: tuple[int, int]) -> tuple[bool, int, int, int, tuple[int, int]]:
-        at, place = newest[pair]
+    def trust(pair: tuple[int, int]) -> tuple[bool, int, int, tuple[int, int]]:
         weight = sum(rules.priorities[types[code]] for code in pair)
-        return ((at, place) != latest, weight, -at, -place, pair)
+        return (newest[pair] != latest, weight, -newest[pair], pair)
 
     group = {code: code for code in members}
-    for left, right in sorted(newest, key=ranking):
-        one, two = group[left], group[right]
-        if one == two or _doubles([*members[one], *members[two]], types, rules):
+    unique = {code: {int(types[code])} if rules.unique[types[code]] else set() for code in members}
+    for pair in sorted(newest, key=trust):
+        home, other = sorted((group[pair[0]], group[pair[1]]), key=lambda each: -len(members[each]))
+        if home == other or unique[home] & unique[other]:
             continue
-        members[one].extend(members[two])
-        for code in members.pop(two):
-            group[code] = one
+        unique[home] |= unique.pop(other)
+        members[home] += members[other]
+        group.update(dict.fromkeys(members.pop(other), home))
     founder: dict[int, tuple[int, int]] = {}
-    for row in order.tolist():
-        owner = group[int(links.codes[links.offsets[row]])]
-        founder.setdefault(owner, (row, -1))
-    for row in order.tolist():
-        for code in links.codes[links.offsets[row] : links.offsets[row + 1]].tolist():
+    for row, ids in rows:
+        founder.setdefault(group[ids[0]], (row, -1))
+    for row, ids in rows:
+        for code in ids:
             founder.setdefault(group[code], (row, code))
-    return [(*founder[owner], codes) for owner, codes in members.items()]
-
-
-def _doubles(codes: Sequence[int], types: Ints, rules: GraphRules) -> bool:
-    unique = [types[code] for code in codes if rules.unique[types[code]]]
-    return len(unique) != len(set(unique))
+    return ((*founder[owner], codes) for owner, codes in members.items())

@@ -31,6 +31,7 @@ _DAY = 86_400_000_000
 _WINDOWS = {"ever": None, "weekly": 7 * _DAY, "monthly": 30 * _DAY, "annually": 365 * _DAY}
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the warehouse holds naive UTC
 _INSTANT = pa.timestamp("us")
+_FORGOTTEN = -1  # code of a type that the rules no longer name
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +82,9 @@ def resolve(warehouse: Warehouse, vault: Vault, rules: IdentityRules) -> Resolve
         )
         windowed = any(each.window != "ever" for each in rules.types)
         lists = _identifier_lists(warehouse, every_event=windowed)
-        links, kept = _links(lists, known)
-        names = [each.name for each in rules.types]
-        codes = {name: code for code, name in enumerate(names)}
-        types = np.array([codes.get(name, 0) for name in known["type"].to_pylist()], dtype=np.int64)
+        codes = {each.name: code for code, each in enumerate(rules.types)}
+        types = np.array([codes.get(name, _FORGOTTEN) for name in known["type"].to_pylist()], dtype=np.int64)
+        links, kept = _links(lists, known, types)
         graph = resolve_graph(links, types, _graph_rules(rules))
         ids = known["identifier_id"].to_pylist()
         _store(warehouse, vault, graph, links, ids)
@@ -130,16 +130,17 @@ def _identifier_lists(warehouse: Warehouse, *, every_event: bool) -> pa.Table:
     )
 
 
-def _links(lists: pa.Table, known: pa.Table) -> tuple[Links, np.ndarray]:
-    """Code the lists without their blocked identifiers; also say which rows are left."""
+def _links(lists: pa.Table, known: pa.Table, types: np.ndarray) -> tuple[Links, np.ndarray]:
+    """Code the lists, by priority, without identifiers that can't link; also say which rows are left."""
     column = lists["identifiers"].combine_chunks()
     flat = pc.index_in(column.flatten(), value_set=known["identifier_id"].combine_chunks())
     codes = np.asarray(flat.to_numpy(zero_copy_only=False), dtype=np.int64)
     lengths = np.asarray(pc.list_value_length(column).to_numpy(zero_copy_only=False), dtype=np.int64)
     rows = np.repeat(np.arange(len(lengths)), lengths)
     blocked = np.asarray(known["blocked"].to_numpy(), dtype=bool)
-    usable = ~blocked[codes] if len(codes) else np.zeros(0, dtype=bool)
+    usable = ~blocked[codes] & (types[codes] != _FORGOTTEN)
     rows, codes = rows[usable], codes[usable]
+    codes = codes[np.lexsort((types[codes], rows))]
     kept, counts = np.unique(rows, return_counts=True)
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     chosen = lists.take(pa.array(kept))

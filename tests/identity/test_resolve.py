@@ -100,6 +100,19 @@ def test_changed_rules_give_what_they_would_have_given_from_the_start(house: Hou
     assert profiles(house) == {frozenset("1234"), frozenset("5"), frozenset("6")}
 
 
+def test_a_type_that_the_rules_no_longer_name_links_nobody(house: House) -> None:
+    """And does not count as another type either."""
+    house.say(
+        visit("1", 1, anonymousId="a", properties={"phone": "415-555-0100"}),
+        visit("2", 2, anonymousId="b", properties={"phone": "415-555-0100"}),
+    )
+    house.resolve()
+    assert profiles(house) == {frozenset("12")}
+    house.rules = IdentityRules()
+    house.resolve()
+    assert profiles(house) == {frozenset("1"), frozenset("2")}
+
+
 def test_a_profile_keeps_its_id_when_later_events_come(house: House) -> None:
     """It is a keyed hash of the canonically first event's message id."""
     house.say(*STREAM[2:4])
