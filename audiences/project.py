@@ -257,6 +257,8 @@ def _load(file: Path) -> ModuleType:
 
 def _where(error: BaseException, file: Path) -> str:
     lines = [
-        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).resolve() == file.resolve()
     ]
     return f"{file}:{lines[-1]}" if lines else str(file)

@@ -76,7 +76,7 @@ class HashedFile:
     @property
     def name(self) -> str:
         """The key under which the ledger keeps what this folder holds."""
-        return f"file:{self.folder.as_posix()}"
+        return f"file:{self.folder.as_posix()}:{self.format}"
 
     @property
     def platform(self) -> str:
@@ -137,7 +137,7 @@ class _FileChannel:
     ) -> Receipt:
         members = self._place / remote_id / f"members.{self._destination.format}"
         try:
-            held = frozenset(_read(members)) if members.exists() else frozenset()
+            held = self._held(members)
             rows = sorted(change(held, frozenset((key.kind, key.recipe, key.digest) for key in keys)))
             content = _parquet(rows) if self._destination.format == "parquet" else _csv(rows)
             members.parent.mkdir(exist_ok=True, mode=0o700)
@@ -146,6 +146,16 @@ class _FileChannel:
         except (OSError, ValueError) as error:
             raise ExportError(f"{members} can't be brought up to date ({type(error).__name__}).") from None
         return Receipt(sent=len(keys))
+
+    def _held(self, members: Path) -> frozenset[_Row]:
+        if members.exists():
+            return frozenset(_read(members))
+        if members.with_name("manifest.json").exists():
+            raise ExportError(
+                f"{members} is missing, though its manifest is there: put it back. (Started anew, it would "
+                "lack everybody whom the ledger says it holds.)"
+            )
+        return frozenset()
 
     def _manifest(self, rows: Sequence[_Row], content: bytes) -> bytes:
         return json.dumps(
@@ -204,3 +214,10 @@ def _replace(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)
+    if os.name == "posix":
+        # the new name must survive a power cut as well: the ledger is about to say that it is there
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -100,6 +100,8 @@ def read_records(
         InputError: no such file, a directory, no permission, empty, or of another format than its name says.
         ConfigurationError: the format can't be told.
     """
+    if path.is_dir():
+        raise InputError(f"{path} is a directory; name its files, for example {path}/*.ndjson")
     kind = detect_format(path, mapped)
     if kind == "parquet":
         yield from _parquet(path, mapped, on_bytes)
@@ -123,8 +125,6 @@ def _opened(path: Path, standard_input: BinaryIO) -> Iterator[tuple[BinaryIO, Ca
         counted = 0
         yield standard_input, lambda: counted
         return
-    if path.is_dir():
-        raise InputError(f"{path} is a directory; name its files, for example {path}/*.ndjson")
     try:
         raw = path.open("rb")
     except FileNotFoundError:
@@ -285,8 +285,6 @@ def _parquet(path: Path, mapped: Mapped, on_bytes: Callable[[int], None]) -> Ite
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if path.is_dir():
-        raise InputError(f"{path} is a directory; name its files, for example {path}/*.parquet")
     try:
         with pq.ParquetFile(path) as file:
             total, done = max(file.metadata.num_rows, 1), 0
