@@ -53,7 +53,6 @@ def open_url(url: str) -> DuckDBWarehouse:
             ) from None
         raise WarehouseError(f"{path!r} can't be opened as a DuckDB file: {text.splitlines()[0]}") from None
     connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET enable_progress_bar = false")
     return DuckDBWarehouse(connection)
 
 
