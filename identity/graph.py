@@ -21,7 +21,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, groupby
+from operator import itemgetter
 from typing import Literal
 
 import numpy as np
@@ -231,37 +232,23 @@ def _unite(
 ) -> tuple[Ints, list[int]]:
     """Follow how unbroken components grew together; also name those that merged more often than allowed."""
     founder_of_label = np.full(size, -1, dtype=np.int64)
-    parent: dict[int, int] = {}
-    founder: dict[int, tuple[int, int]] = {}
+    founder_of_label[row_label[order[::-1]]] = order[::-1]
     found: dict[int, list[Merge]] = {}
-    offsets, codes = links.offsets.tolist(), links.codes.tolist()
+    parent: dict[int, int] = {}
 
-    def root(code: int) -> int:
-        while parent[code] != code:
-            parent[code] = parent[parent[code]]
-            code = parent[code]
-        return code
+    def root(birth: int) -> int:
+        while parent.setdefault(birth, birth) != birth:
+            parent[birth] = parent[parent[birth]]
+            birth = parent[birth]
+        return birth
 
-    for place, row in enumerate(order.tolist()):
-        members = codes[offsets[row] : offsets[row + 1]]
-        roots = {root(code) for code in members if code in parent}
-        if not roots:
-            home = members[0]
-            founder[home] = (place, row)
-            parent[home] = home
-        else:
-            home, *others = sorted(roots, key=lambda each: founder[each][0])
-            for other in others:
-                parent[other] = home
-                found.setdefault(int(row_label[row]), []).append(
-                    Merge(founder[other][1], founder[home][1], row)
-                )
-        for code in members:
-            if code not in parent:
-                parent[code] = home
-        label = row_label[row]
-        if founder_of_label[label] < 0:
-            founder_of_label[label] = row
+    rows = order.tolist()
+    for place, births in _joining(links, order):
+        home, *others = sorted({root(birth) for birth in births})
+        for other in others:
+            parent[other] = home
+            row = rows[place]
+            found.setdefault(int(row_label[row]), []).append(Merge(rows[other], rows[home], row))
     crowded = []
     if rules.conflict == "demote":
         crowded = [label for label, ours in found.items() if len(ours) > rules.max_merges]
@@ -270,6 +257,37 @@ def _unite(
         founder_of_label[label] = -1
     merges.extend(merge for ours in found.values() for merge in ours)
     return founder_of_label, crowded
+
+
+def _joining(links: Links, order: Ints) -> Iterator[tuple[int, list[int]]]:
+    """The places in the order where profiles may meet, with the places where those profiles were born.
+
+    A row none of whose identifiers is known yet gives birth to a profile; every other identifier is born into
+    the profile of one that its first row knew. So only rows that know identifiers of different births matter.
+    """
+    if not len(order):
+        return
+    lengths = np.diff(links.offsets)[order]
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    place = np.repeat(np.arange(len(order)), lengths)
+    codes = links.codes[np.arange(len(place)) + np.repeat(links.offsets[order] - starts, lengths)]
+    first_place = np.zeros(int(codes.max()) + 1, dtype=np.int64)
+    first_place[codes[::-1]] = place[::-1]
+    known = first_place[codes] < place
+    host = np.minimum.reduceat(np.where(known, np.arange(len(codes)), len(codes)), starts)
+    host = codes[np.where(host < len(codes), host, starts)]
+    root = np.arange(len(first_place))
+    root[codes[~known]] = host[place[~known]]
+    while not np.array_equal(further := root[root], root):
+        root = further
+    birth = first_place[root[codes]]
+    least = np.minimum.reduceat(np.where(known, birth, len(order)), starts)
+    most = np.maximum.reduceat(np.where(known, birth, -1), starts)
+    meets = known & (least < most)[place]
+    for each, births in groupby(
+        zip(place[meets].tolist(), birth[meets].tolist(), strict=True), itemgetter(0)
+    ):
+        yield each, [born for _, born in births]
 
 
 def _replay(
