@@ -37,7 +37,7 @@ from audiences.rules import (
 
 __all__ = ["explain", "explain_duration"]
 
-_FIGURES = {"sum": "sum", "avg": "average", "min": "smallest value", "max": "largest value"}
+_FIGURES = {"sum": "a sum", "avg": "an average", "min": "a smallest value", "max": "a largest value"}
 _THAN: dict[OrderOp, str] = {
     "==": "of exactly",
     "<": "below",
@@ -96,7 +96,7 @@ def _phrase(node: Node, *, yes: bool, inner: bool) -> str:
                 return _counted(measure.events, op, int(number.value), yes=yes)
             figure = f"{_FIGURES[measure.function]} of {_name(measure.path)}"
             has = "has" if yes else "does not have"
-            return f"{has} a {figure} {_THAN[op]} {_number(number.value)} over {_events(measure.events)}"
+            return f"{has} {figure} {_THAN[op]} {_number(number.value)} over {_events(measure.events)}"
         case Compare(field, op, value):
             return f"has {'a' if yes else 'no'} {_field(field)} that {_IS[op]} {_value(value)}"
         case OneOf(field, values):
