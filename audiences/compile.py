@@ -23,7 +23,6 @@ from audiences.rules import (
     AllOf,
     AnyOf,
     Compare,
-    Count,
     Dates,
     Exists,
     Field,
@@ -177,28 +176,48 @@ class _Compiler:
                 assert_never(measure.function)
 
     def event_scan(self, name: str, columns: Mapping[tuple[Measure, str], str]) -> exp.Select:
-        """One pass over the events of one name, with a column for each measure."""
-        properties = exp.column("properties")
+        """One pass over the events of one name, with a column for each measure.
+
+        What measures ask of a single event, its condition and its number, is worked out once an event, below
+        the aggregates: measures often differ in their windows only.
+        """
+        asked: dict[Node, exp.Expr] = {}
+        numbers: dict[tuple[tuple[str, ...], bool], exp.Expr] = {}
         selected: list[exp.Expr] = []
-        windows: list[Window | None] = []
         for (measure, figure), column in columns.items():
-            events = measure.events
-            windows.append(events.window)
-            conditions = [self._in_window(events.window)] if events.window else []
-            if events.where is not None:
-                conditions.append(self.rule(events.where, properties))
-            total = _total(measure, figure, properties)
+            where = measure.events.where
+            conditions = [self._in_window(measure.events.window)] if measure.events.window else []
+            if where is not None:
+                conditions.append(asked.setdefault(where, exp.column(f"asked {len(asked)}", quoted=True)))
+            total: exp.Expr = exp.Count(this=exp.Star())
+            if isinstance(measure, Aggregate):
+                exact = measure.function not in ("min", "max")
+                number = numbers.setdefault(
+                    (measure.path, exact), exp.column(f"number {len(numbers)}", quoted=True)
+                )
+                total = _total(measure, figure, number.copy())
             if conditions:
                 total = exp.Filter(this=total, expression=exp.Where(this=exp.and_(*conditions)))
             selected.append(total.as_(column, quoted=True))
-        scan = (
-            exp.select("profile_id", *selected)
+        properties = exp.column("properties")
+        events = (
+            exp.select("profile_id", "occurred_at")
+            .select(
+                *(self.rule(where, properties).as_(each.name, quoted=True) for where, each in asked.items())
+            )
+            .select(
+                *(
+                    _number(at(properties, path), exact=exact).as_(each.name, quoted=True)
+                    for (path, exact), each in numbers.items()
+                )
+            )
             .from_("profile_events")
             .where(exp.column("name").eq(name), *self._visible())
-            .group_by("profile_id")
         )
-        oldest = self._oldest(windows)
-        return scan.where(exp.column("occurred_at") >= instant(oldest)) if oldest else scan
+        oldest = self._oldest([measure.events.window for measure, _ in columns])
+        if oldest:
+            events = events.where(exp.column("occurred_at") >= instant(oldest))
+        return exp.select("profile_id", *selected).from_(events.subquery("each")).group_by("profile_id")
 
     def trait_scan(self) -> exp.Select:
         """The newest value of every trait that a rule names; one that was removed is NULL."""
@@ -251,21 +270,19 @@ class _Compiler:
         return min(starts)
 
 
-def _total(measure: Measure, figure: str, properties: exp.Expr) -> exp.Expr:
-    if isinstance(measure, Count):
-        return exp.Count(this=exp.Star())
-    number = number_of(at(properties.copy(), measure.path))
-    match measure.function:
-        case "min":
-            return exp.Min(this=number)
-        case "max":
-            return exp.Max(this=number)
-        case _:
-            summable = exp.Case().when(
-                exp.Between(this=number, low=as_number(-_LARGEST), high=as_number(_LARGEST)),
-                _exact(number.copy()),
-            )
-            return exp.Count(this=summable) if figure == "count" else exp.Sum(this=summable)
+def _total(measure: Aggregate, figure: str, number: exp.Expr) -> exp.Expr:
+    if figure == "count":
+        return exp.Count(this=number)
+    totals = {"min": exp.Min, "max": exp.Max, "sum": exp.Sum, "avg": exp.Sum}
+    return totals[measure.function](this=number)
+
+
+def _number(value: exp.Expr, *, exact: bool) -> exp.Expr:
+    number = number_of(value)
+    if not exact:
+        return number
+    small_enough = exp.Between(this=number, low=as_number(-_LARGEST), high=as_number(_LARGEST))
+    return exp.Case().when(small_enough, _exact(number.copy()))
 
 
 def _exact(number: exp.Expr) -> exp.Expr:
