@@ -37,6 +37,7 @@ __all__ = ["IngestReport", "ingest"]
 
 _BATCH = 50_000
 _MEMORY = 500_000
+_SHOW_EVERY = 2_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -196,16 +197,11 @@ def ingest(
     sealer = _Sealer(vault, rules)
     ingested_at = (as_of.astimezone(UTC) - _EPOCH) // _MICROSECOND
     for path in paths:
-        seen_bytes = 0
-
-        def on_bytes(count: int) -> None:
-            nonlocal seen_bytes
-            seen_bytes = count
-
-        records = read_records(path, mapped or Mapped(), standard_input, on_bytes)
+        seen = _Seen(path, on_progress)
+        records = seen.watch(read_records(path, mapped or Mapped(), standard_input, seen.on_bytes))
         occurrences: Counter[str] = Counter()
         refused: Counter[str] = Counter()
-        read = accepted = duplicates = clamped = 0
+        accepted = duplicates = clamped = 0
         for chunk in _chunks(records, _BATCH):
             events: dict[str, Event] = {}
             quarantine: list[tuple[Record, Refusal]] = []
@@ -226,11 +222,33 @@ def ingest(
             with warehouse.transaction():
                 _store(warehouse, batch)
                 _quarantine(warehouse, str(path), quarantine, as_of)
-            read += len(chunk)
             accepted += len(fresh)
             clamped += sum(event.clamped for event in fresh)
-            on_progress(path, seen_bytes, read)
-        yield IngestReport(str(path), read, accepted, duplicates, clamped, dict(refused))
+        seen.tell()
+        yield IngestReport(str(path), seen.records, accepted, duplicates, clamped, dict(refused))
+
+
+@dataclass(slots=True)
+class _Seen:
+    """How far one file was read, told now and then."""
+
+    path: Path
+    on_progress: Callable[[Path, int, int], None]
+    size: int = 0
+    records: int = 0
+
+    def on_bytes(self, count: int) -> None:
+        self.size = count
+
+    def watch(self, records: Iterator[Record]) -> Iterator[Record]:
+        for record in records:
+            self.records += 1
+            if self.records % _SHOW_EVERY == 0:
+                self.tell()
+            yield record
+
+    def tell(self) -> None:
+        self.on_progress(self.path, self.size, self.records)
 
 
 def _chunks(records: Iterator[Record], size: int) -> Iterator[list[Record]]:
