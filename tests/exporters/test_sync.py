@@ -259,6 +259,20 @@ def test_an_answer_that_never_came_counts_as_present_for_removals_and_absent_for
     assert held(ledger, platform) == dict.fromkeys(keys(people[:1]), "present")
 
 
+def test_an_answer_is_about_its_own_batch(ledger: Ledger) -> None:
+    """What another audience is told does not settle what is open here."""
+    platform = MemoryPlatform()
+    people = crowd(ledger, 3)
+    platform.faults.extend(["", *["drop_before"] * ATTEMPTS])
+    with pytest.raises(TransientError):
+        sync(ledger, platform, people)
+    clock = FakeClock().clock
+    sync_audience(ledger, platform, "another", "d4e5f6", people, clock=clock, run="run-2", floor=1)
+    assert set(held(ledger, platform).values()) == {"add_inflight"}
+    sync_audience(ledger, platform, "another", "d4e5f6", [], clock=clock, run="run-3", floor=1)
+    assert set(held(ledger, platform).values()) == {"add_inflight"}
+
+
 def test_a_lost_removal_is_repeated_until_it_is_confirmed(ledger: Ledger) -> None:
     """Also when the person comes back meanwhile: then it is an add again."""
     platform = MemoryPlatform()

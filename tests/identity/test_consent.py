@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from identity.errors import LedgerError
@@ -147,6 +147,7 @@ def reference(records: list[ConsentRecord], subjects: list[str]) -> Decision:
     return Decision.PERMITTED if states else Decision.NO_CONSENT
 
 
+@settings(deadline=None)  # a commit waits for the disk
 @given(
     records=st.lists(
         st.tuples(st.sampled_from("abc"), st.sampled_from(["granted", "denied"]), st.integers(0, 4)),
