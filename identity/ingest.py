@@ -217,7 +217,7 @@ def ingest(
             known = _known_ids(warehouse, events)
             duplicates += len(known)
             fresh = [event for event in events.values() if event.message_id not in known]
-            batch = _sealed_batch(fresh, sealer, str(path), purposes or {})
+            batch = _sealed_batch(fresh, sealer, str(path), purposes or {}, ingested_at)
             record_consent(ledger, batch.consent)
             with warehouse.transaction():
                 _store(warehouse, batch)
@@ -295,6 +295,7 @@ def _sealed_batch(
     sealer: _Sealer,
     source: str,
     purposes: Mapping[str, str],
+    ingested_at: int,
 ) -> _Batch:
     batch = _Batch(events={name: [] for name in _EVENT_COLUMNS}, traits={name: [] for name in _TRAIT_COLUMNS})
     columns = [batch.events[name] for name in _EVENT_COLUMNS]
@@ -339,7 +340,8 @@ def _sealed_batch(
                 column.append(cell)
         for category, granted in event.consent.items():
             purpose = purposes.get(category, category.strip().casefold())
-            captured_at = _EPOCH + event.occurred_at * _MICROSECOND
+            # a sender's clock in the future must not let a grant outlive a refusal of today
+            captured_at = _EPOCH + min(event.occurred_at, ingested_at) * _MICROSECOND
             batch.consent.extend(
                 ConsentRecord(
                     subject=token,

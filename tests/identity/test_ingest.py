@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from identity.errors import InputError
 from identity.mapping import Mapped, Reading
-from identity.privacy.consent import Decision, decide
+from identity.privacy.consent import ConsentRecord, Decision, decide, record_consent
 from tests.conftest import NOW, House
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "events"
@@ -126,6 +126,19 @@ def test_consent_of_events_reaches_the_gate(house: House) -> None:
     assert list(found.values()) == [Decision.PERMITTED, Decision.DENIED, Decision.DENIED, Decision.NO_CONSENT]
     contexts = rows(house, "events", "context")
     assert all("consent" not in str(row["context"]) for row in contexts)
+
+
+def test_a_grant_of_a_clock_in_the_future_does_not_outlive_a_refusal_of_today(house: House) -> None:
+    """It counts as said when it was read."""
+    ahead = (NOW + timedelta(days=30)).isoformat()
+    context = {"consent": {"categoryPreferences": {"Advertising": True}}}
+    house.say(event("1", timestamp=ahead, receivedAt=ahead, context=context))
+    token = str(house.vault.token("user_id", "u1"))
+    refusal = ConsentRecord(token, "advertising", "denied", NOW, "cli", "letter")
+    record_consent(house.ledger, [refusal])
+    with house.ledger.transaction() as cursor:
+        for later in (NOW, NOW + timedelta(days=60)):
+            assert decide(cursor, [("p", [token])], "advertising", later) == {"p": Decision.DENIED}
 
 
 def test_a_bad_file_loses_nothing_of_the_ones_before_it(house: House) -> None:
