@@ -98,15 +98,21 @@ def links_of(
 
 
 def resolve_stream(
-    events: Iterable[Said], setting: Setting | None = None, *, every_event: bool = False
+    events: Sequence[Said], setting: Setting | None = None, *, every_event: bool = False
 ) -> Resolved:
-    """Resolve a stream by its distinct lists, or event by event, and say the answer in words."""
+    """Resolve a stream by its distinct lists, or event by event, and say the answer in words.
+
+    Rows stand in order of arrival: it is the graph that has to put them in canonical order.
+    """
     setting = setting or Setting()
-    rows = [
-        (ids, said)
-        for ids, all_said in distinct_lists(events, setting).items()
-        for said in ([[each] for each in all_said] if every_event else [all_said])
-    ]
+    arrived = {each.message_id: setting.ranked(each.ids) for each in events}
+    lists = distinct_lists(events, setting)
+    said_by = {each.message_id: each for said in lists.values() for each in said}
+    rows: list[tuple[tuple[str, ...], list[Said]]] = (
+        [(ids, [said_by[name]]) for name, ids in arrived.items()]
+        if every_event
+        else [(ids, lists[ids]) for ids in dict.fromkeys(arrived.values())]
+    )
     links, types, names = links_of(rows, setting)
     return in_words(resolve_graph(links, types, setting.rules()), links, names, rows)
 

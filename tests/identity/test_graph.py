@@ -95,6 +95,25 @@ def test_an_event_at_the_same_instant_is_ordered_by_message_id() -> None:
     assert resolve_stream(stream) == resolve_stream(stream[::-1])
 
 
+def test_merges_of_all_components_stand_in_one_canonical_order() -> None:
+    """Whether they were read off a component or found by a replay."""
+    stream = said(
+        "a1 1 anonymous_id:a",
+        "a2 2 anonymous_id:b",
+        "k1 1 user_id:x anonymous_id:kiosk",
+        "k2 2 user_id:y anonymous_id:kiosk",
+        "k3 3 user_id:x email:m",
+        "k4 4 email:n",
+        "k5 5 user_id:x email:n",
+        "a6 6 anonymous_id:a anonymous_id:b",
+        "c1 1 anonymous_id:c",
+        "c2 2 anonymous_id:d",
+        "c4 4 anonymous_id:c anonymous_id:d",
+    )
+    causes = [cause for _, _, cause in resolve_stream(stream).merges]
+    assert causes == ["c4", "k5", "a6"]
+
+
 def test_a_windowed_limit_counts_who_was_first_seen_within_it() -> None:
     """Strictly within: exactly a week later, the first no longer counts."""
     weekly = Setting(limits={"user_id": 1, "anonymous_id": 1}, windows={"anonymous_id": 7 * DAY})
@@ -166,6 +185,17 @@ def test_dropping_links_loses_no_identifier() -> None:
     ]
     lone = resolve_stream(said("e1 1 user_id:x user_id:y"), SHARED)
     assert lone.founders == {frozenset({"user_id:x"}): "e1", frozenset({"user_id:y"}): "e1/user_id:y"}
+
+
+def test_a_link_is_as_new_as_the_newest_event_that_carried_it() -> None:
+    """Also when a list that was first seen later was last seen earlier."""
+    stream = said(
+        "e1 1 user_id:x anonymous_id:d",
+        "e2 2 user_id:x anonymous_id:d email:m",
+        "e3 3 user_id:y anonymous_id:d",
+        "e4 9 user_id:x anonymous_id:d",
+    )
+    assert ["anonymous_id:d", "email:m", "user_id:x"] in sets(resolve_stream(stream, SHARED))
 
 
 def test_an_event_with_one_identifier_moves_no_device() -> None:
