@@ -99,7 +99,8 @@ class Graph:
     """Who is who.
 
     Attributes:
-        profile_of: identifier code → profile, or -1 when nothing ever linked it.
+        profile_of: identifier code → profile, or -1 when no event carried it, or every event that did left it
+            out: being left out makes no profile, an event in which it stands does.
         founders: profile → row of its canonically first event.
         founder_codes: profile → -1, or an identifier's code when that first event belongs to another profile,
             which only `drop_links` brings about.

@@ -88,6 +88,15 @@ def test_of_equal_priority_the_last_named_identifier_gives_way() -> None:
     assert sets(found) == [["email:b", "user_id:u"]]
 
 
+def test_an_identifier_that_gave_way_has_a_profile_only_once_an_event_links_it() -> None:
+    """Being left out makes none; the event that left it out belongs to whom it kept."""
+    demoted = said("e1 1 user_id:u user_id:v")
+    found = resolve_stream(demoted)
+    assert sets(found) == [["user_id:u"]]
+    assert found.owners == {"e1": frozenset({"user_id:u"})}
+    assert sets(resolve_stream([*demoted, *said("e2 2 user_id:v")])) == [["user_id:u"], ["user_id:v"]]
+
+
 def test_an_event_at_the_same_instant_is_ordered_by_message_id() -> None:
     """So that the kiosk goes to the same person whatever came first."""
     stream = said("m2 5 user_id:y anonymous_id:d", "m1 5 user_id:x anonymous_id:d")
