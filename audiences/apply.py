@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from audiences.membership import MembershipChange, store_memberships
 from audiences.plan import destinations_of, members_with_keys, retirements, with_dependencies
 from audiences.privacy import FieldPrivacy
-from audiences.project import Definitions, Stores
+from audiences.project import Definitions, Stores, resolve_project
 from audiences.scheduler import record_run
 from exporters.destination import Clock, Destination
 from exporters.errors import ExportError
 from exporters.sync import SyncReport, sync_audience
 from identity.privacy.hashing import Candidate
-from identity.resolve import ResolveReport, resolve
+from identity.resolve import ResolveReport
 
 __all__ = ["Applied", "Failure", "apply_audiences"]
 
@@ -85,7 +85,7 @@ def apply_audiences(
     chosen = with_dependencies(definitions, select)
     wanted = set(select) or {audience.key for audience in chosen}
     with stores.warehouse.transaction():
-        resolved = resolve(stores.warehouse, stores.vault, definitions.project.identity)
+        resolved = resolve_project(stores, definitions, as_of)
         privacy = FieldPrivacy(stores.vault, definitions.project.identity)
         changes = store_memberships(stores.warehouse, chosen, as_of, privacy, run=run)
     syncs: list[SyncReport] = []

@@ -202,13 +202,12 @@ def rejects(
 @app.command()
 def resolve(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
     """Work out who is who: merge the events' identifiers into profiles."""
-    from audiences.project import open_stores
+    from audiences.project import open_stores, resolve_project
     from audiences.show import show_resolved
-    from identity.resolve import resolve as resolve_profiles
 
     definitions = load(project)
-    with open_stores(definitions) as stores, stores.warehouse.transaction():
-        report = resolve_profiles(stores.warehouse, stores.vault, definitions.project.identity)
+    with open_stores(definitions) as stores:
+        report = resolve_project(stores, definitions, now())
     show_resolved(report, as_json=as_json)
 
 

@@ -6,13 +6,20 @@ from pathlib import Path
 
 from audiences import scheduler
 from exporters import ledger as delivery
+from identity import overrides
 from identity.privacy import consent, suppression
 from identity.store.ledger import Ledger
 from identity.store.ledger import open_ledger as open_file
 
 __all__ = ["MIGRATIONS", "open_ledger"]
 
-MIGRATIONS = (*consent.MIGRATIONS, *suppression.MIGRATIONS, *delivery.MIGRATIONS, *scheduler.MIGRATIONS)
+MIGRATIONS = (
+    *consent.MIGRATIONS,
+    *suppression.MIGRATIONS,
+    *delivery.MIGRATIONS,
+    *scheduler.MIGRATIONS,
+    *overrides.MIGRATIONS,
+)
 """Every step that this program knows, oldest first within each owner."""
 
 

@@ -20,13 +20,13 @@ from audiences.membership import (
 )
 from audiences.order import depends_on
 from audiences.privacy import FieldPrivacy
-from audiences.project import Definitions, Stores
+from audiences.project import Definitions, Stores, resolve_project
 from exporters.desired import SyncPreview, preview_audience
 from exporters.destination import Destination
 from exporters.ledger import still_held
 from identity.privacy.hashing import Candidate
 from identity.profiles import ShownProfile, match_keys, show_profile
-from identity.resolve import ResolveReport, resolve, unresolved_events
+from identity.resolve import ResolveReport, unresolved_events
 
 __all__ = [
     "Compute",
@@ -144,9 +144,7 @@ def build_plan(stores: Stores, definitions: Definitions, select: Sequence[str], 
     try:
         with stores.warehouse.transaction():
             pending = unresolved_events(stores.warehouse)
-            steps.append(
-                Resolve(pending, resolve(stores.warehouse, stores.vault, definitions.project.identity))
-            )
+            steps.append(Resolve(pending, resolve_project(stores, definitions, as_of)))
             privacy = FieldPrivacy(stores.vault, definitions.project.identity)
             changes = store_memberships(stores.warehouse, chosen, as_of, privacy, run="plan")
             by_key = {change.audience: change for change in changes}

@@ -23,8 +23,11 @@ from identity.errors import AudienceEngineError, ConfigurationError, NotFoundErr
 from identity.identifiers import IdentityRules
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from exporters.destination import Destination
     from identity.privacy.vault import Vault
+    from identity.resolve import ResolveReport
     from identity.store.ledger import Ledger
     from identity.store.warehouse import Warehouse
 
@@ -35,6 +38,7 @@ __all__ = [
     "load_definitions",
     "open_stores",
     "open_vault_of",
+    "resolve_project",
     "shadowing",
 ]
 
@@ -198,6 +202,29 @@ def open_stores(definitions: Definitions) -> Iterator[Stores]:
         create_tables(warehouse)
         bind_key(warehouse, vault.key_id.hex())
         yield Stores(warehouse, ledger, vault)
+
+
+def resolve_project(stores: Stores, definitions: Definitions, as_of: datetime) -> ResolveReport:
+    """Work out who is who, by the project's rules and the overrides in its ledger.
+
+    Args:
+        stores: the project's open stores.
+        definitions: the loaded project.
+        as_of: the instant of this resolve, UTC.
+
+    Raises:
+        SealError: blocked values changed, and a sealed identifier can't be opened.
+    """
+    from identity.overrides import list_overrides
+    from identity.resolve import resolve
+
+    return resolve(
+        stores.warehouse,
+        stores.vault,
+        definitions.project.identity,
+        list_overrides(stores.ledger),
+        as_of=as_of,
+    )
 
 
 def open_vault_of(definitions: Definitions) -> Vault:

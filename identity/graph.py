@@ -1,273 +1,235 @@
 """The identity graph: which identifiers are one person, as a pure function of the set of events.
 
-Segment's flat matching, in canonical order `(occurred_at, message_id)`, in two steps. Connected components
-over all links come first (array algorithm): identifiers of different components never meet, and a component
-that breaks no limit as a whole can't have broken one on the way, since counts only grow, so it is the answer.
-Only the others are replayed event by event:
+Two steps. Connected components over all links come first (array algorithm): identifiers of different
+components never meet, and a component that breaks no limit as a whole can't have broken one on the way, since
+counts only grow, so it is the answer. Only the others are replayed, row by row (`identity.replay`).
 
-- `demote` (segment-docs, `src/unify/identity-resolution`): while the profile that an event would make holds
-  too many of a type, the event's lowest-priority identifier is left out and the match is tried again;
-- `drop_links` (Adobe Experience Platform, identity optimisation): the component's newest links first, then
-  by the sum of their types' priorities, then the newer first; a link that would put two values of a unique
-  type into one profile is dropped. An event that carries one identifier has no link, and so is never newest.
-
-Ties: identifiers of equal priority leave from the end of the event's list; links of equal rank are taken in
-order of their identifiers' codes. Repeating a list changes nothing while no limit is windowed: what one
-event of it joined is joined, and what was too many stays too many. So lists may be given once; where limits
-are windowed, give every event.
+A pair that must stay apart counts like a type of its own with a limit of one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain, groupby
-from operator import itemgetter
-from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-__all__ = ["Graph", "GraphRules", "Ints", "Links", "Merge", "resolve_graph"]
+from identity.links import GraphRules, Ints, Links, Marks, Merges
+from identity.replay import Refused, drop_links, replay
 
-Ints = npt.NDArray[np.int64]
-"""A numpy array of 64-bit integers."""
-
-
-@dataclass(frozen=True, slots=True)
-class GraphRules:
-    """Limits and priorities by type code.
-
-    Attributes:
-        limits: how many a profile may hold.
-        windows: microseconds that a limit looks back over, or None for ever.
-        priorities: 1 is the highest.
-        unique: True when two values always mean two people.
-        conflict: what gives way when a profile would hold too many: `demote` knows limits and caps,
-            `drop_links` knows unique types only.
-        max_merges: profiles that one profile may absorb; beyond it, an event resolves (to the profile of its
-            highest-priority identifier that has one) but links nothing.
-        max_identifiers: identifiers that one profile may hold; beyond it, likewise.
-    """
-
-    limits: tuple[int, ...]
-    windows: tuple[int | None, ...]
-    priorities: tuple[int, ...]
-    unique: tuple[bool, ...]
-    conflict: Literal["demote", "drop_links"] = "demote"
-    max_merges: int = 100
-    max_identifiers: int = 1000
+__all__ = ["Graph", "Refusal", "components", "resolve_graph"]
 
 
 @dataclass(frozen=True, slots=True)
-class Links:
-    """Events' identifier lists, blocked identifiers left out; equal lists may be given once or often.
+class Refusal:
+    """An identifier that an event did not link.
 
     Attributes:
-        offsets: row i's codes are `codes[offsets[i]:offsets[i + 1]]`, at least one.
-        codes: identifier codes, the highest priority first in each row; they decide ties, so let them follow
-            from the identifiers alone.
-        occurred_at: first time that the row's list was seen, microseconds.
-        message_ids: the event that was.
-        last_occurred_at: newest time that it was seen, microseconds.
+        row: the event's row.
+        code: the identifier that was left out; under `drop_links` the one further from the event's first.
+        other: -1, or the identifier that it was not linked to, under `drop_links`.
+        kind: code of the type whose limit refused it; at least the number of types when it was the pair of
+            that number that must stay apart; -1 when the profile was full, -2 when it had merged too often.
     """
 
-    offsets: Ints
-    codes: Ints
-    occurred_at: Ints
-    message_ids: Sequence[str]
-    last_occurred_at: Ints
-
-
-@dataclass(frozen=True, slots=True)
-class Merge:
-    """One profile absorbed by an older one; all three are rows of the links.
-
-    Attributes:
-        from_founder: the first event of the profile that ended.
-        into_founder: the first event of the profile that went on.
-        cause: the event that joined them.
-    """
-
-    from_founder: int
-    into_founder: int
-    cause: int
+    row: int
+    code: int
+    other: int
+    kind: int
 
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Who is who.
+    """Who is who; rows are the links' rows, so a lower row is an earlier one.
 
     Attributes:
         profile_of: identifier code → profile, or -1 when no event carried it, or every event that did left it
             out: being left out makes no profile, an event in which it stands does.
-        founders: profile → row of its canonically first event.
-        founder_codes: profile → -1, or an identifier's code when that first event belongs to another profile,
+        component_of: identifier code → component of all links, whether or not they held.
+        first_rows: component → its first row, or -1 when no row carries any of it.
+        founders: profile → its first row.
+        founder_codes: profile → -1, or an identifier's code when that first row belongs to another profile,
             which only `drop_links` brings about.
-        merges: in canonical order; none within components whose links had to be dropped.
-        subjects: row → identifier whose profile the row's events belong to.
+        merges: profiles absorbed by older ones; none within components whose links had to be dropped.
+        moved_rows: rows whose events belong to another identifier's profile than their own first one's.
+        moved_to: that identifier, for each of them.
         replayed: rows that had to be replayed because a limit bound.
+        refusals: what was left out, when asked for.
     """
 
     profile_of: Ints
+    component_of: Ints
+    first_rows: Ints
     founders: Ints
     founder_codes: Ints
-    merges: tuple[Merge, ...]
-    subjects: Ints
+    merges: Merges
+    moved_rows: Ints
+    moved_to: Ints
     replayed: int
+    refusals: tuple[Refusal, ...] = ()
 
 
-@dataclass(slots=True)
-class _Profile:
-    """A profile while events are replayed: its first row, that row's place, and when it first saw whom."""
-
-    founder: int
-    place: int
-    first_seen: dict[int, int]
-    merges: int = 0
-
-
-def resolve_graph(links: Links, types: Ints, rules: GraphRules) -> Graph:
+def resolve_graph(
+    links: Links,
+    types: Ints,
+    rules: GraphRules,
+    apart: Sequence[tuple[int, int]] = (),
+    *,
+    trace: bool = False,
+) -> Graph:
     """Resolve identifiers to profiles.
 
     Args:
-        links: what the events carried, in any order.
+        links: what the events carried, in canonical order.
         types: identifier code → type code.
         rules: limits and priorities by type code.
+        apart: pairs of codes that may never be in one profile.
+        trace: True also tells what was left out, and replays everything for it.
     """
-    labels = _components(links, len(types))
-    rank = _canonical_rank(links)
-    first = links.codes[links.offsets[:-1]]
-    row_label = labels[first]
+    labels, first_rows = components(links, len(types))
+    size, rows = len(first_rows), len(links.offsets) - 1
+    row_label = labels[links.codes[links.offsets[:-1]]] if rows else np.zeros(0, dtype=np.int64)
     seen = np.zeros(len(types), dtype=bool)
     seen[links.codes] = True
-    broken = _broken(labels, types, seen, rules)
-    profile_of = np.full(len(types), -1, dtype=np.int64)
-    subjects = first.copy()
-    alone = np.bincount(row_label, minlength=len(broken)) == 1
+    broken = _broken(labels, types, seen, rules, apart)
+    if trace:
+        broken[:] = True
 
-    merges: list[Merge] = []
-    in_order = np.argsort(rank, kind="stable")
-    shared = in_order[~alone[row_label[in_order]] & ~broken[row_label[in_order]]]
-    founder_of_label, crowded = _unite(links, shared, row_label, rules, merges, len(broken))
+    merges, crowded = _unite(links, row_label, broken, rules)
     broken[crowded] = True
-    single = np.flatnonzero(alone[row_label] & ~broken[row_label])
-    founder_of_label[row_label[single]] = single
+    merges = merges.where(~broken[row_label[merges.cause]])
 
-    whole = np.flatnonzero((founder_of_label >= 0) & ~broken)
-    profile_of_label = np.full(len(broken), -1, dtype=np.int64)
+    whole = np.flatnonzero((first_rows >= 0) & ~broken)
+    profile_of_label = np.full(size, -1, dtype=np.int64)
     profile_of_label[whole] = np.arange(len(whole))
-    profile_of[seen] = profile_of_label[labels[seen]]
-    founders = list(founder_of_label[whole])
-    founder_codes = [-1] * len(founders)
+    profile_of = np.where(seen, profile_of_label[labels], -1) if size else np.zeros(0, dtype=np.int64)
 
-    replay = in_order[broken[row_label[in_order]]]
-    profiles: Iterable[tuple[int, int, Iterable[int]]] = ()
+    again = np.flatnonzero(broken[row_label]) if rows else np.zeros(0, dtype=np.int64)
+    refused: list[Refused] = []
     if rules.conflict == "demote":
-        profiles = _replay(links, replay, types, rules, merges, subjects)
-    elif len(replay):
-        of_component = replay[np.argsort(row_label[replay], kind="stable")]
-        ends = np.flatnonzero(np.diff(row_label[of_component])) + 1
-        parts = np.split(of_component, ends)
-        profiles = chain.from_iterable(_drop_links(links, part, types, rules) for part in parts)
-    for founder, founder_code, members in profiles:
-        profile_of[list(members)] = len(founders)
-        founders.append(founder)
-        founder_codes.append(founder_code)
-    merges.sort(key=lambda merge: (rank[merge.cause], rank[merge.from_founder]))
+        done = replay(links, again, types, rules, apart, refused if trace else None)
+    else:
+        done = drop_links(links, again, row_label, types, rules, apart, refused if trace else None)
+    profile_of[done.codes] = done.profiles + len(whole)
+    founders = np.concatenate([first_rows[whole], done.founders])
+    founder_codes = np.concatenate([np.full(len(whole), -1, dtype=np.int64), done.founder_codes])
     return Graph(
-        profile_of,
-        np.array(founders, dtype=np.int64),
-        np.array(founder_codes, dtype=np.int64),
-        tuple(merges),
-        subjects,
-        len(replay),
+        profile_of=profile_of,
+        component_of=labels,
+        first_rows=first_rows,
+        founders=founders,
+        founder_codes=founder_codes,
+        merges=merges.with_more(done.merges),
+        moved_rows=done.moved_rows,
+        moved_to=done.moved_to,
+        replayed=len(again),
+        refusals=tuple(Refusal(*each) for each in refused),
     )
 
 
-def _components(links: Links, size: int) -> Ints:
+def components(links: Links, size: int) -> tuple[Ints, Ints]:
+    """What hangs together when nothing is too many.
+
+    Args:
+        links: what the events carried, in canonical order.
+        size: identifier codes.
+
+    Returns:
+        Identifier code → component; component → its first row, or -1 when no row carries any of it.
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     if not size:
-        return np.zeros(0, dtype=np.int64)
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     chained = np.ones(max(len(links.codes) - 1, 0), dtype=bool)
     chained[links.offsets[1:-1] - 1] = False
     left, right = links.codes[:-1][chained], links.codes[1:][chained]
     edges = coo_array((np.ones(len(left), dtype=np.int8), (left, right)), shape=(size, size))
-    _, labels = connected_components(edges, directed=False)
-    return np.asarray(labels, dtype=np.int64)
-
-
-def _canonical_rank(links: Links) -> Ints:
-    """Row → its place in the order (occurred_at, message_id)."""
-    order = np.argsort(links.occurred_at, kind="stable")
-    at = links.occurred_at[order]
-    ties = np.flatnonzero(at[1:] == at[:-1])
-    if len(ties):
-        ids = links.message_ids
-        starts = ties[np.r_[True, np.diff(ties) > 1]]
-        ends = ties[np.r_[np.diff(ties) > 1, True]] + 2
-        for start, end in zip(starts, ends, strict=True):
-            order[start:end] = sorted(order[start:end], key=lambda row: ids[row])
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    return rank
+    count, found = connected_components(edges, directed=False)
+    labels = np.asarray(found, dtype=np.int64)
+    first_rows = np.full(count, -1, dtype=np.int64)
+    of_row = labels[links.codes[links.offsets[:-1]]] if len(links.codes) else labels[:0]
+    first_rows[of_row[::-1]] = np.arange(len(of_row) - 1, -1, -1)
+    return labels, first_rows
 
 
 def _broken(
-    labels: Ints, types: Ints, seen: npt.NDArray[np.bool_], rules: GraphRules
-) -> npt.NDArray[np.bool_]:
+    labels: Ints, types: Ints, seen: Marks, rules: GraphRules, apart: Sequence[tuple[int, int]]
+) -> Marks:
     """Component → whether it breaks a limit as a whole."""
     kinds = len(rules.limits)
     size = int(labels.max()) + 1 if len(labels) else 0
     counts = np.bincount(labels[seen] * kinds + types[seen], minlength=size * kinds).reshape(size, kinds)
     if rules.conflict == "drop_links":
-        return np.asarray((counts[:, np.array(rules.unique, dtype=bool)] > 1).any(axis=1))
-    over = (counts > np.array(rules.limits)).any(axis=1)
-    return np.asarray(over | (counts.sum(axis=1) > rules.max_identifiers))
+        over = counts[:, np.array(rules.unique, dtype=bool)] > 1
+    else:
+        total = counts.sum(axis=1, keepdims=True) > rules.max_identifiers
+        over = np.hstack([counts > np.array(rules.limits), total])
+    broken: Marks = np.asarray(over.any(axis=1), dtype=bool)
+    for left, right in apart:
+        if labels[left] == labels[right]:
+            broken[labels[left]] = True
+    return broken
 
 
-def _unite(
-    links: Links, order: Ints, row_label: Ints, rules: GraphRules, merges: list[Merge], size: int
-) -> tuple[Ints, list[int]]:
-    """Follow how unbroken components grew together; also name those that merged more often than allowed."""
-    founder_of_label = np.full(size, -1, dtype=np.int64)
-    founder_of_label[row_label[order[::-1]]] = order[::-1]
-    found: dict[int, list[Merge]] = {}
-    parent: dict[int, int] = {}
+def _unite(links: Links, row_label: Ints, broken: Marks, rules: GraphRules) -> tuple[Merges, Ints]:
+    """Follow how unbroken components grew together; also name those that merged more often than allowed.
 
-    def root(birth: int) -> int:
-        while parent.setdefault(birth, birth) != birth:
-            parent[birth] = parent[parent[birth]]
-            birth = parent[birth]
-        return birth
-
-    rows = order.tolist()
-    for place, births in _joining(links, order):
-        home, *others = sorted({root(birth) for birth in births})
-        for other in others:
-            parent[other] = home
-            row = rows[place]
-            found.setdefault(int(row_label[row]), []).append(Merge(rows[other], rows[home], row))
-    crowded = []
-    if rules.conflict == "demote":
-        crowded = [label for label, ours in found.items() if len(ours) > rules.max_merges]
-    for label in crowded:
-        del found[label]
-        founder_of_label[label] = -1
-    merges.extend(merge for ours in found.values() for merge in ours)
-    return founder_of_label, crowded
-
-
-def _joining(links: Links, order: Ints) -> Iterator[tuple[int, list[int]]]:
-    """The places in the order where profiles may meet, with the places where those profiles were born.
-
-    A row none of whose identifiers is known yet gives birth to a profile; every other identifier is born into
-    the profile of one that its first row knew. So only rows that know identifiers of different births matter.
+    A profile is born with a row none of whose identifiers is known yet, and ends where it meets an older one.
+    Of the rows where profiles may meet, those that do are the minimum spanning forest's edges; the forest's
+    n-th edge of every component is taken in one step, since components don't touch each other.
     """
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import minimum_spanning_tree
+
+    nothing = np.zeros(0, dtype=np.int64)
+    alone = np.bincount(row_label, minlength=len(broken)) == 1
+    cause, elder, younger = _meetings(links, np.flatnonzero(~(alone | broken)[row_label]))
+    if not len(cause):
+        return Merges(nothing, nothing, nothing), nothing
+    births, ends = np.unique(np.concatenate([elder, younger]), return_inverse=True)
+    left, right = ends[: len(elder)], ends[len(elder) :]
+    _, firsts = np.unique(left * len(births) + right, return_index=True)
+    weights = csr_array((firsts + 1.0, (left[firsts], right[firsts])), shape=(len(births), len(births)))
+    taken = np.sort(minimum_spanning_tree(weights).data.astype(np.int64) - 1)
+
+    label = row_label[cause[taken]]
+    joined = np.bincount(label, minlength=len(broken))
+    crowded = nothing
+    if rules.conflict == "demote":
+        crowded = np.flatnonzero(joined > rules.max_merges)
+        kept = joined[label] <= rules.max_merges
+        taken, label = taken[kept], label[kept]
+    taken = taken[np.argsort(label, kind="stable")]
+    counts = joined[np.unique(label)]
+    turn = np.arange(len(taken)) - np.repeat(np.cumsum(counts) - counts, counts)
+    parent = np.arange(len(births))
+    from_birth, into_birth = np.empty_like(taken), np.empty_like(taken)
+    by_turn = np.argsort(turn, kind="stable")
+    for now in np.split(by_turn, np.flatnonzero(np.diff(turn[by_turn])) + 1):
+        one, other = _roots(parent, left[taken[now]]), _roots(parent, right[taken[now]])
+        into_birth[now], from_birth[now] = np.minimum(one, other), np.maximum(one, other)
+        parent[from_birth[now]] = into_birth[now]
+    return Merges(births[from_birth], births[into_birth], cause[taken]).in_order(), crowded
+
+
+def _roots(parent: Ints, births: Ints) -> Ints:
+    root = parent[births]
+    while not np.array_equal(further := parent[root], root):
+        root = further
+    return root
+
+
+def _meetings(links: Links, order: Ints) -> tuple[Ints, Ints, Ints]:
+    """Rows where profiles may meet: the row, the oldest profile's first row, and another's, in order.
+
+    Every identifier but a founding row's is born into the profile of one that its first row knew, so only
+    rows that know identifiers of different births matter.
+    """
+    nothing = np.zeros(0, dtype=np.int64)
     if not len(order):
-        return
+        return nothing, nothing, nothing
     lengths = np.diff(links.offsets)[order]
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     place = np.repeat(np.arange(len(order)), lengths)
@@ -283,115 +245,5 @@ def _joining(links: Links, order: Ints) -> Iterator[tuple[int, list[int]]]:
         root = further
     birth = first_place[root[codes]]
     least = np.minimum.reduceat(np.where(known, birth, len(order)), starts)
-    most = np.maximum.reduceat(np.where(known, birth, -1), starts)
-    meets = known & (least < most)[place]
-    for each, births in groupby(
-        zip(place[meets].tolist(), birth[meets].tolist(), strict=True), itemgetter(0)
-    ):
-        yield each, [born for _, born in births]
-
-
-def _replay(
-    links: Links, order: Ints, types: Ints, rules: GraphRules, merges: list[Merge], subjects: Ints
-) -> Iterator[tuple[int, int, Iterable[int]]]:
-    """Match row by row; also note merges, and whose a row is that a cap kept from linking."""
-    holder: dict[int, _Profile] = {}
-    profiles: dict[int, _Profile] = {}
-    kinds = types.tolist()
-    offsets, codes, instants = links.offsets.tolist(), links.codes.tolist(), links.occurred_at.tolist()
-    for place, row in enumerate(order.tolist()):
-        at = instants[row]
-        ids = list(dict.fromkeys(codes[offsets[row] : offsets[row + 1]]))
-        while True:
-            matched = _matched(ids, holder)
-            if len(ids) == 1 or not _adds(matched, ids) or not _over_limit(matched, ids, at, kinds, rules):
-                break
-            lowest = max(range(len(ids)), key=lambda nth: (rules.priorities[kinds[ids[nth]]], nth))
-            del ids[lowest]
-        subjects[row] = ids[0]
-        if not matched:
-            profiles[place] = _Profile(row, place, dict.fromkeys(ids, at))
-            holder.update(dict.fromkeys(ids, profiles[place]))
-            continue
-        if not _adds(matched, ids):
-            continue
-        home, *others = matched
-        joined = sum(profile.merges for profile in matched) + len(others)
-        total = len({*ids, *(code for profile in matched for code in profile.first_seen)})
-        if joined > rules.max_merges or total > rules.max_identifiers:
-            subjects[row] = next(code for code in ids if code in holder)
-            continue
-        for other in others:
-            merges.append(Merge(other.founder, home.founder, row))
-            home.first_seen |= other.first_seen
-            holder.update(dict.fromkeys(other.first_seen, home))
-            del profiles[other.place]
-        home.merges = joined
-        for code in ids:
-            home.first_seen.setdefault(code, at)
-            holder[code] = home
-    return ((profile.founder, -1, profile.first_seen) for profile in profiles.values())
-
-
-def _matched(ids: Sequence[int], holder: Mapping[int, _Profile]) -> list[_Profile]:
-    """The profiles that hold any of the identifiers, the oldest first."""
-    found = {holder[code].place: holder[code] for code in ids if code in holder}
-    return [found[place] for place in sorted(found)]
-
-
-def _adds(matched: Sequence[_Profile], ids: Sequence[int]) -> bool:
-    return len(matched) != 1 or any(code not in matched[0].first_seen for code in ids)
-
-
-def _over_limit(
-    matched: Sequence[_Profile], ids: Sequence[int], at: int, kinds: Sequence[int], rules: GraphRules
-) -> bool:
-    first_seen = dict.fromkeys(ids, at)
-    for profile in matched:
-        first_seen |= profile.first_seen
-    counts = [0] * len(rules.limits)
-    for code, seen_at in first_seen.items():
-        window = rules.windows[kinds[code]]
-        if window is None or seen_at > at - window:
-            counts[kinds[code]] += 1
-    return any(count > limit for count, limit in zip(counts, rules.limits, strict=True))
-
-
-def _drop_links(
-    links: Links, order: Ints, types: Ints, rules: GraphRules
-) -> Iterator[tuple[int, int, Iterable[int]]]:
-    """Lay one component's links, the most trusted first; a link joins two identifiers of one event."""
-    newest: dict[tuple[int, int], int] = {}
-    members: dict[int, list[int]] = {}
-    rows: list[tuple[int, list[int]]] = []
-    for row in order.tolist():
-        ids = list(dict.fromkeys(links.codes[links.offsets[row] : links.offsets[row + 1]].tolist()))
-        rows.append((row, ids))
-        at = int(links.last_occurred_at[row])
-        members.update((code, [code]) for code in ids)
-        for nth, left in enumerate(ids):
-            for right in ids[nth + 1 :]:
-                pair = (min(left, right), max(left, right))
-                newest[pair] = max(newest.get(pair, at), at)
-    latest = max(newest.values())
-
-    def trust(pair: tuple[int, int]) -> tuple[bool, int, int, tuple[int, int]]:
-        weight = sum(rules.priorities[types[code]] for code in pair)
-        return (newest[pair] != latest, weight, -newest[pair], pair)
-
-    group = {code: code for code in members}
-    unique = {code: {int(types[code])} if rules.unique[types[code]] else set() for code in members}
-    for pair in sorted(newest, key=trust):
-        home, other = sorted((group[pair[0]], group[pair[1]]), key=lambda each: -len(members[each]))
-        if home == other or unique[home] & unique[other]:
-            continue
-        unique[home] |= unique.pop(other)
-        members[home] += members[other]
-        group.update(dict.fromkeys(members.pop(other), home))
-    founder: dict[int, tuple[int, int]] = {}
-    for row, ids in rows:
-        founder.setdefault(group[ids[0]], (row, -1))
-    for row, ids in rows:
-        for code in ids:
-            founder.setdefault(group[code], (row, code))
-    return ((*founder[owner], codes) for owner, codes in members.items())
+    others = np.flatnonzero(known & (birth > least[place]))
+    return order[place[others]], order[least[place[others]]], order[birth[others]]

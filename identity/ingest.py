@@ -27,6 +27,7 @@ from identity.privacy.classification import Place, personal_class
 from identity.privacy.consent import ConsentRecord, record_consent
 from identity.privacy.vault import SEALED_PREFIX, Vault
 from identity.reading import Record, read_records
+from identity.scope import remember_rules
 from identity.store.warehouse import Warehouse
 from identity.tables import TABLES
 
@@ -195,6 +196,7 @@ def ingest(
         InputError: a file can't be read at all; what came before it stays.
     """
     sealer = _Sealer(vault, rules)
+    remember_rules(warehouse, vault, rules)
     ingested_at = (as_of.astimezone(UTC) - _EPOCH) // _MICROSECOND
     for path in paths:
         seen = _Seen(path, on_progress)
@@ -281,13 +283,17 @@ def _known_ids(warehouse: Warehouse, events: Mapping[str, Event]) -> set[str]:
         return set()
     with warehouse.scratch("incoming", pa.table({"message_id": pa.array(list(events), pa.string())})) as name:
         found = warehouse.query(
-            exp.select("e.message_id").from_("events AS e").join(f"{name} AS i", using="message_id")
+            exp.select("e.message_id")
+            .from_("events AS e")
+            .join(exp.to_table(name).as_("i"), using="message_id")
         )
     return set(found["message_id"].to_pylist())
 
 
-_EVENT_COLUMNS = tuple(next(table for table in TABLES if table.name == "events").columns)
-_TRAIT_COLUMNS = tuple(next(table for table in TABLES if table.name == "trait_changes").columns)
+_COLUMNS = {table.name: tuple(table.columns) for table in TABLES}
+_EVENT_COLUMNS = _COLUMNS["events"]
+_TRAIT_COLUMNS = _COLUMNS["trait_changes"]
+_ARRIVAL_COLUMNS = list(_COLUMNS["arrivals"])
 
 
 def _sealed_batch(
@@ -302,10 +308,12 @@ def _sealed_batch(
     trait_columns = [batch.traits[name] for name in _TRAIT_COLUMNS]
     for event in events:
         tokens: dict[str, bool] = {}
+        kinds: dict[str, str] = {}
         for kind, raw in event.identifiers:
             found = sealer.identifier(kind, raw, batch)
             if found is not None:
                 tokens.setdefault(*found)
+                kinds.setdefault(found[0], kind)
         subject = next((token for token, blocked in tokens.items() if not blocked), None)
         account = sealer.embedded(event.account, batch) if event.account else None
         row = (
@@ -316,7 +324,7 @@ def _sealed_batch(
             event.received_at,
             event.clamped,
             subject,
-            list(tokens),
+            sorted(tokens, key=kinds.__getitem__),
             account,
             _json(sealer.conceal("property", event.properties, (), batch)),
             _json(sealer.conceal("context", event.context, (), batch)),
@@ -369,7 +377,9 @@ _INSTANT = pa.timestamp("us")
 
 def _store(warehouse: Warehouse, batch: _Batch) -> None:
     if batch.events["message_id"]:
-        warehouse.append("events", _table(batch.events, {"identifiers": pa.list_(pa.string())}))
+        events = _table(batch.events, {"identifiers": pa.list_(pa.string())})
+        warehouse.append("events", events)
+        warehouse.append("arrivals", events.select(_ARRIVAL_COLUMNS))
     if batch.traits["message_id"]:
         warehouse.append("trait_changes", _table(batch.traits, {}))
     if batch.identifiers:
@@ -402,9 +412,12 @@ def _append_new(warehouse: Warehouse, table: str, key: str, rows: pa.Table) -> N
     """Append the rows whose key the table does not hold yet."""
     with warehouse.scratch("fresh", rows.select([key])) as name:
         known = warehouse.query(
-            exp.select(f"t.{key}")
-            .from_(f"{table} AS t")
-            .join(f"{name} AS f", on=exp.column(key, "t").eq(exp.cast(exp.column(key, "f"), "UUID")))
+            exp.select(exp.column(key, "t"))
+            .from_(exp.to_table(table).as_("t"))
+            .join(
+                exp.to_table(name).as_("f"),
+                on=exp.column(key, "t").eq(exp.cast(exp.column(key, "f"), "UUID")),
+            )
         )
     held = set(known[key].to_pylist())
     fresh = [token not in held for token in rows[key].to_pylist()]

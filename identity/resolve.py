@@ -1,37 +1,36 @@
 """Resolve: from the events' identifiers to profiles, in the warehouse.
 
-The graph's rules are in `identity.graph`; here its input is gathered and its answer stored. The answer is a
-function of the set of events and the identity rules, so it is written anew as a whole; events are not
-touched, but for the few whose own identifiers were all refused by a cap.
+The graph's rules are in `identity.graph`; here its input is gathered (what `identity.scope` says has to be
+looked at), coded as integers by the engine, and its answer stored (`identity.assign`). The answer is a
+function of the set of events, the rules and the overrides, whether all of it is worked out or only what
+something touched.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from uuid import UUID
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from sqlglot import exp
 
-from identity.graph import Graph, GraphRules, Links, resolve_graph
-from identity.identifiers import IdentityRules, is_blocked
+from identity.assign import Assigned, Changes, assign
+from identity.graph import components, resolve_graph
+from identity.identifiers import IdentityRules
+from identity.link_log import Coded, code_rows, gather_all, gather_dirty
+from identity.links import GraphRules, Ints, Links
+from identity.overrides import Override
 from identity.privacy.vault import Vault
+from identity.scope import find_scope, settle_rules
 from identity.store.warehouse import Warehouse
-from identity.tables import get_setting, set_setting
 
-__all__ = ["ResolveReport", "resolve", "unresolved_events"]
+__all__ = ["ResolveReport", "graph_rules", "link", "resolve", "unresolved_events"]
 
 _DAY = 86_400_000_000
 _WINDOWS = {"ever": None, "weekly": 7 * _DAY, "monthly": 30 * _DAY, "annually": 365 * _DAY}
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the warehouse holds naive UTC
-_INSTANT = pa.timestamp("us")
-_FORGOTTEN = -1  # code of a type that the rules no longer name
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +38,28 @@ class ResolveReport:
     """What a resolve found.
 
     Attributes:
-        events: events looked at.
+        events: events in the warehouse.
         unattributed: events whose identifiers are all blocked, so that they belong to nobody.
         identifiers: identifiers that point to a profile.
+        left_out: identifiers that every event had to leave out, because a limit or a cap bound.
         blocked: identifiers that never link.
         profiles: profiles.
         merges: profiles that were merged into another.
+        looked_at: lists of identifiers that this resolve looked at.
+        replayed: those among them whose component breaks a limit, so that they were replayed one by one.
+        changes: which profiles changed.
     """
 
     events: int
     unattributed: int
     identifiers: int
+    left_out: int
     blocked: int
     profiles: int
     merges: int
+    looked_at: int
+    replayed: int
+    changes: Changes
 
 
 def unresolved_events(warehouse: Warehouse) -> int:
@@ -61,49 +68,61 @@ def unresolved_events(warehouse: Warehouse) -> int:
     Args:
         warehouse: an open warehouse with its tables.
     """
-    return _count(warehouse, "events") - int(get_setting(warehouse, "resolved_events") or 0)
+    return _count(warehouse, "arrivals")
 
 
-def resolve(warehouse: Warehouse, vault: Vault, rules: IdentityRules) -> ResolveReport:
+def resolve(
+    warehouse: Warehouse,
+    vault: Vault,
+    rules: IdentityRules,
+    overrides: Sequence[Override] = (),
+    *,
+    as_of: datetime,
+) -> ResolveReport:
     """Work out who is who, and store it; runs in the caller's transaction when there is one.
 
     Args:
         warehouse: holds the events.
         vault: gives profile ids, and opens personal identifiers when blocked values changed.
         rules: the project's identity rules.
+        overrides: what persons decided, in order of their numbers.
+        as_of: the instant of this resolve, for the history tables.
 
     Raises:
         SealError: blocked values changed, and a sealed identifier can't be opened.
     """
     with warehouse.transaction():
-        _apply_rules(warehouse, vault, rules)
-        known = warehouse.query(
-            exp.select("identifier_id", "type", "blocked").from_("identifiers").order_by("identifier_id")
-        )
-        windowed = any(each.window != "ever" for each in rules.types)
-        lists = _identifier_lists(warehouse, every_event=windowed)
-        codes = {each.name: code for code, each in enumerate(rules.types)}
-        types = np.array([codes.get(name, _FORGOTTEN) for name in known["type"].to_pylist()], dtype=np.int64)
-        links, kept = _links(lists, known, types)
-        graph = resolve_graph(links, types, _graph_rules(rules))
-        ids = known["identifier_id"].to_pylist()
-        _store(warehouse, vault, graph, links, ids)
-        _reassign(warehouse, graph, links, lists.take(pa.array(kept)), ids, by_event=windowed)
-        _store_profiles(warehouse)
-        events = _count(warehouse, "events")
-        set_setting(warehouse, "resolved_events", str(events))
-    blocked = known["blocked"].to_pylist().count(True)
+        everything = find_scope(warehouse, vault, rules, overrides)
+        if everything:
+            gather_all(warehouse, rules, overrides)
+        else:
+            gather_dirty(warehouse, rules, overrides)
+        coded = code_rows(warehouse, rules, everything=everything)
+        linked = link(warehouse, coded, rules, overrides)
+        changes = assign(warehouse, vault, coded, linked, as_of.astimezone(UTC), everything=everything)
+        warehouse.execute(exp.delete("arrivals"))
+        settle_rules(warehouse, vault, rules, overrides)
+    held = exp.column("profile_id").is_(exp.null())
     return ResolveReport(
-        events=events,
+        events=_count(warehouse, "events"),
         unattributed=_count(warehouse, "events", exp.column("subject").is_(exp.null())),
-        identifiers=int((graph.profile_of >= 0).sum()),
-        blocked=blocked,
+        identifiers=_count(warehouse, "identifier_profiles", held.not_()),
+        left_out=_count(warehouse, "identifier_profiles", held),
+        blocked=_count(warehouse, "identifiers", exp.column("blocked")),
         profiles=_count(warehouse, "profiles"),
-        merges=len(graph.merges),
+        merges=_count(warehouse, "merges"),
+        looked_at=len(coded.links.offsets) - 1,
+        replayed=linked.graph.replayed,
+        changes=changes,
     )
 
 
-def _graph_rules(rules: IdentityRules) -> GraphRules:
+def graph_rules(rules: IdentityRules) -> GraphRules:
+    """The rules by type code, which is the type's place in the order of priority.
+
+    Args:
+        rules: the project's identity rules.
+    """
     return GraphRules(
         limits=tuple(each.limit for each in rules.types),
         windows=tuple(_WINDOWS[each.window] for each in rules.types),
@@ -113,253 +132,103 @@ def _graph_rules(rules: IdentityRules) -> GraphRules:
     )
 
 
-def _identifier_lists(warehouse: Warehouse, *, every_event: bool) -> pa.Table:
-    """The distinct identifier lists with their first event, or every event's own when windows count them."""
-    base = exp.select("identifiers").from_("events")
-    if every_event:
-        return warehouse.query(
-            base.select("message_id", "occurred_at", exp.column("occurred_at").as_("last_occurred_at"))
-        )
-    order = exp.Tuple(expressions=[exp.column("occurred_at"), exp.column("message_id")])
-    return warehouse.query(
-        base.select(
-            exp.ArgMin(this=exp.column("message_id"), expression=order).as_("message_id"),
-            exp.Min(this=exp.column("occurred_at")).as_("occurred_at"),
-            exp.Max(this=exp.column("occurred_at")).as_("last_occurred_at"),
-        ).group_by("identifiers")
-    )
-
-
-def _links(lists: pa.Table, known: pa.Table, types: np.ndarray) -> tuple[Links, np.ndarray]:
-    """Code the lists, by priority, without identifiers that can't link; also say which rows are left."""
-    column = lists["identifiers"].combine_chunks()
-    flat = pc.index_in(column.flatten(), value_set=known["identifier_id"].combine_chunks())
-    codes = np.asarray(flat.to_numpy(zero_copy_only=False), dtype=np.int64)
-    lengths = np.asarray(pc.list_value_length(column).to_numpy(zero_copy_only=False), dtype=np.int64)
-    rows = np.repeat(np.arange(len(lengths)), lengths)
-    blocked = np.asarray(known["blocked"].to_numpy(), dtype=bool)
-    usable = ~blocked[codes] & (types[codes] != _FORGOTTEN)
-    rows, codes = rows[usable], codes[usable]
-    codes = codes[np.lexsort((types[codes], rows))]
-    kept, counts = np.unique(rows, return_counts=True)
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    chosen = lists.take(pa.array(kept))
-    return (
-        Links(
-            offsets=offsets,
-            codes=codes,
-            occurred_at=_microseconds(chosen["occurred_at"]),
-            message_ids=chosen["message_id"].to_pylist(),
-            last_occurred_at=_microseconds(chosen["last_occurred_at"]),
-        ),
-        kept,
-    )
-
-
-def _microseconds(column: pa.ChunkedArray) -> np.ndarray:
-    return np.asarray(column.cast(_INSTANT).cast(pa.int64()).to_numpy(), dtype=np.int64)
-
-
-def _store(warehouse: Warehouse, vault: Vault, graph: Graph, links: Links, ids: Sequence[str]) -> None:
-    founders = [
-        str(_profile_id(vault, links.message_ids[int(row)], "" if code < 0 else ids[int(code)]))
-        for row, code in zip(graph.founders, graph.founder_codes, strict=True)
-    ]
-    linked = np.flatnonzero(graph.profile_of >= 0)
-    warehouse.execute(exp.delete("identifier_profiles"))
-    warehouse.append(
-        "identifier_profiles",
-        pa.table(
-            {
-                "identifier_id": pa.array([ids[int(code)] for code in linked], pa.string()),
-                "profile_id": pa.array(
-                    [founders[int(graph.profile_of[code])] for code in linked], pa.string()
-                ),
-            }
-        ),
-    )
-    warehouse.execute(exp.delete("merges"))
-
-    def profile(row: int) -> str:
-        return str(vault.profile_id(links.message_ids[int(row)]))
-
-    at = [_EPOCH + timedelta(microseconds=int(links.occurred_at[merge.cause])) for merge in graph.merges]
-    warehouse.append(
-        "merges",
-        pa.table(
-            {
-                "from_profile": pa.array(
-                    [profile(merge.from_founder) for merge in graph.merges], pa.string()
-                ),
-                "to_profile": pa.array([profile(merge.into_founder) for merge in graph.merges], pa.string()),
-                "message_id": pa.array(
-                    [links.message_ids[merge.cause] for merge in graph.merges], pa.string()
-                ),
-                "merged_at": pa.array(at, _INSTANT),
-            }
-        ),
-    )
-
-
-def _profile_id(vault: Vault, message_id: str, identifier_id: str) -> UUID:
-    """The id of a profile by its first event, and by its own identifier when that event is another's."""
-    return vault.profile_id(f"{message_id}\0{identifier_id}" if identifier_id else message_id)
-
-
-def _reassign(
+def link(
     warehouse: Warehouse,
-    graph: Graph,
-    links: Links,
-    lists: pa.Table,
-    ids: Sequence[str],
+    coded: Coded,
+    rules: IdentityRules,
+    overrides: Sequence[Override],
     *,
-    by_event: bool,
-) -> None:
-    """Point the events of lists that a cap or a limit sent elsewhere at the profile that they belong to."""
-    first = links.codes[links.offsets[:-1]] if len(links.offsets) > 1 else np.zeros(0, dtype=np.int64)
-    moved = np.flatnonzero(graph.subjects != first)
-    set_setting(warehouse, "reassigned", str(len(moved)))
-    if not len(moved):
-        return
-    key = "message_id" if by_event else "identifiers"
-    subjects = [ids[code] if code >= 0 else None for code in graph.subjects[moved]]
-    rows = pa.table(
-        {"moved_key": lists[key].take(pa.array(moved)), "moved_to": pa.array(subjects, pa.string())}
+    trace: bool = False,
+) -> Assigned:
+    """Resolve coded rows with the overrides in force.
+
+    Args:
+        warehouse: still holds the temporary tables that the rows were coded from.
+        coded: the rows.
+        rules: the project's identity rules.
+        overrides: what persons decided.
+        trace: True also tells what was left out.
+    """
+    named = _codes_of(warehouse, overrides)
+    stands_for = np.arange(len(coded.types))
+    for each in overrides:
+        if each.kind == "merge" and each.identifier in named and each.other in named:
+            one, other = sorted(
+                (int(stands_for[named[each.identifier]]), int(stands_for[named[each.other]])),
+                key=lambda code: (coded.types[code], code),
+            )
+            stands_for[stands_for == other] = one
+    links, moved = _split(coded, named, overrides)
+    apart = [
+        (int(stands_for[named[each.identifier]]), int(stands_for[named[each.other]]))
+        for each in overrides
+        if each.kind == "apart" and each.identifier in named and each.other in named
+    ]
+    graph = resolve_graph(
+        _renamed(links, stands_for),
+        coded.types,
+        graph_rules(rules),
+        [pair for pair in apart if pair[0] != pair[1]],
+        trace=trace,
     )
-    kind = "TEXT" if by_event else "UUID[]"
-    with warehouse.scratch("moved", rows) as name:
-        warehouse.execute(
-            exp.update(
-                "events",
-                {"subject": exp.cast(exp.column("moved_to"), "UUID")},
-                from_=name,
-                where=exp.column(key).eq(
-                    exp.cast(exp.column("moved_key"), exp.DataType.build(kind, dialect="duckdb"))
-                ),
+    moved.update(zip(graph.moved_rows.tolist(), graph.moved_to.tolist(), strict=True))
+    component_of, first_rows = graph.component_of, graph.first_rows
+    if links is not coded.links:
+        component_of, first_rows = components(_renamed(coded.links, stands_for), len(coded.types))
+    return Assigned(graph, stands_for, component_of[stands_for], first_rows, moved)
+
+
+def _renamed(links: Links, stands_for: Ints) -> Links:
+    return Links(links.offsets, stands_for[links.codes], links.occurred_at, links.last_occurred_at)
+
+
+def _codes_of(warehouse: Warehouse, overrides: Sequence[Override]) -> dict[str, int]:
+    """Identifier id → code, for those that overrides name and rows carry."""
+    wanted = sorted({name for each in overrides for name in (each.identifier, each.other)})
+    if not wanted:
+        return {}
+    with warehouse.scratch("wanted", pa.table({"wanted_id": pa.array(wanted, pa.string())})) as name:
+        found = warehouse.query(
+            exp.select("n.identifier_id", "n.code")
+            .from_("resolve_nodes AS n")
+            .join(
+                exp.to_table(name).as_("w"),
+                on=exp.column("identifier_id", "n").eq(exp.cast(exp.column("wanted_id", "w"), "UUID")),
             )
         )
-    _follow_events(warehouse)
+    return dict(zip(found["identifier_id"].to_pylist(), found["code"].to_pylist(), strict=True))
 
 
-def _store_profiles(warehouse: Warehouse) -> None:
-    seen = (
-        exp.select("subject")
-        .select(
-            exp.Min(this=exp.column("received_at")).as_("received_at"),
-            exp.Max(this=exp.column("occurred_at")).as_("occurred_at"),
-        )
-        .from_("events")
-        .group_by("subject")
-    )
-    profiles = (
-        exp.select("m.profile_id")
-        .select(
-            exp.Min(this=exp.column("received_at", "s")).as_("first_seen_at"),
-            exp.Max(this=exp.column("occurred_at", "s")).as_("last_seen_at"),
-        )
-        .from_(seen.subquery("s"))
-        .join("identifier_profiles AS m", on="s.subject = m.identifier_id")
-        .group_by("m.profile_id")
-    )
-    warehouse.execute(exp.delete("profiles"))
-    warehouse.execute(
-        exp.insert(profiles, "profiles", columns=["profile_id", "first_seen_at", "last_seen_at"])
-    )
+def _split(
+    coded: Coded, named: dict[str, int], overrides: Sequence[Override]
+) -> tuple[Links, dict[int, int]]:
+    """Take split identifiers out of the rows until then, and say whose the events of those rows are."""
+    links = coded.links
+    lengths = np.diff(links.offsets)
+    row_of = np.repeat(np.arange(len(lengths)), lengths)
+    gone = np.zeros(len(links.codes), dtype=bool)
+    for each in overrides:
+        if each.kind == "split" and each.identifier in named:
+            until = (each.decided_at - _EPOCH) // (_EPOCH.resolution)
+            gone |= (links.codes == named[each.identifier]) & (links.occurred_at[row_of] <= until)
+    emptied = np.bincount(row_of[~gone], minlength=len(lengths)) == 0
+    gone &= ~emptied[row_of]
+    if not gone.any():
+        return links, {}
+    moved: dict[int, int] = {}
+    for row in np.unique(row_of[gone]).tolist():
+        span = slice(links.offsets[row], links.offsets[row + 1])
+        left = links.codes[span][~gone[span]].tolist()
+        if _first(links.codes[span].tolist(), coded.types) != (subject := _first(left, coded.types)):
+            moved[row] = subject
+    kept = np.bincount(row_of[~gone], minlength=len(lengths))
+    offsets = np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)
+    return Links(offsets, links.codes[~gone], links.occurred_at, links.last_occurred_at), moved
 
 
-def _apply_rules(warehouse: Warehouse, vault: Vault, rules: IdentityRules) -> None:
-    """Bring stored blocks and subjects in line when the rules changed since they were written."""
-    fingerprint = _fingerprint(rules)
-    before = get_setting(warehouse, "identity_rules")
-    set_setting(warehouse, "identity_rules", fingerprint)
-    changed = before not in (None, fingerprint)
-    if changed:
-        _block_again(warehouse, vault, rules)
-    if changed or int(get_setting(warehouse, "reassigned") or 0):
-        _choose_subjects(warehouse, rules)
-
-
-def _fingerprint(rules: IdentityRules) -> str:
-    text = json.dumps(
-        [
-            [[each.name, each.limit, each.window, each.personal, each.unique] for each in rules.types],
-            sorted(rules.blocked),
-            list(rules.blocked_patterns),
-            rules.conflict,
-        ]
-    )
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _block_again(warehouse: Warehouse, vault: Vault, rules: IdentityRules) -> None:
-    rows = warehouse.query(
-        exp.select("i.identifier_id", "i.type", "i.value", "i.blocked", "s.sealed")
-        .from_("identifiers AS i")
-        .join("sealed_values AS s", on="s.token = i.identifier_id", join_type="left")
-    ).to_pylist()
-    changed = []
-    for row in rows:
-        value = row["value"]
-        if value is None:
-            value = vault.open(row["type"], UUID(row["identifier_id"]), row["sealed"])
-        blocked = is_blocked(value, rules)
-        if blocked != row["blocked"]:
-            changed.append({"changed_id": row["identifier_id"], "now_blocked": blocked})
-    if not changed:
-        return
-    with warehouse.scratch("changed", pa.Table.from_pylist(changed)) as name:
-        warehouse.execute(
-            exp.update(
-                "identifiers",
-                {"blocked": exp.column("now_blocked")},
-                from_=name,
-                where=exp.column("identifier_id").eq(exp.cast(exp.column("changed_id"), "UUID")),
-            )
-        )
-
-
-def _choose_subjects(warehouse: Warehouse, rules: IdentityRules) -> None:
-    """Make each event's highest-priority unblocked identifier its subject."""
-    ranks = pa.table({"type": [each.name for each in rules.types], "rank": list(range(len(rules.types)))})
-    spread = exp.select(
-        "message_id",
-        exp.Unnest(expressions=[exp.column("identifiers")]).as_("identifier_id"),
-        exp.Anonymous(
-            this="generate_subscripts", expressions=[exp.column("identifiers"), exp.Literal.number(1)]
-        ).as_("place"),
-    ).from_("events")
-    order = exp.Tuple(expressions=[exp.column("rank", "r"), exp.column("place", "e")])
-    with warehouse.scratch("ranks", ranks) as name:
-        chosen = (
-            exp.select("e.message_id")
-            .select(exp.ArgMin(this=exp.column("identifier_id", "e"), expression=order).as_("chosen_subject"))
-            .from_(spread.subquery("e"))
-            .join("identifiers AS i", on="i.identifier_id = e.identifier_id AND NOT i.blocked")
-            .join(f"{name} AS r", on="r.type = i.type")
-            .group_by("e.message_id")
-        )
-        warehouse.execute(exp.update("events", {"subject": exp.null()}))
-        warehouse.execute(
-            exp.update(
-                "events",
-                {"subject": exp.column("chosen_subject", "chosen")},
-                from_=exp.From(this=chosen.subquery("chosen")),
-                where=exp.column("message_id", "events").eq(exp.column("message_id", "chosen")),
-            )
-        )
-    _follow_events(warehouse)
-
-
-def _follow_events(warehouse: Warehouse) -> None:
-    """Give trait changes the subject of the message that made them."""
-    warehouse.execute(
-        exp.update(
-            "trait_changes",
-            {"subject": exp.column("subject", "events")},
-            from_="events",
-            where=exp.column("message_id", "trait_changes").eq(exp.column("message_id", "events")),
-        )
-    )
+def _first(codes: Sequence[int], types: Ints) -> int:
+    """The identifier of the highest priority, the event's first among equals."""
+    return min(codes, key=lambda code: int(types[code]))
 
 
 def _count(warehouse: Warehouse, table: str, where: exp.Expr | None = None) -> int:

@@ -18,9 +18,18 @@ if TYPE_CHECKING:
 
     from identity.store.warehouse import Warehouse
 
-__all__ = ["SCHEMA_VERSION", "TABLES", "Table", "bind_key", "create_tables", "get_setting", "set_setting"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "TABLES",
+    "Table",
+    "bind_key",
+    "create_tables",
+    "get_setting",
+    "set_setting",
+    "temporary",
+]
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 """Version of the tables below, kept in `settings`."""
 
 
@@ -53,6 +62,32 @@ TABLES = (
         },
     ),
     Table(
+        "arrivals",
+        "Events that wait for their first resolve, with what it needs of them.",
+        {
+            "message_id": "VARCHAR",
+            "occurred_at": "TIMESTAMP",
+            "received_at": "TIMESTAMP",
+            "subject": "UUID",
+            "identifiers": "UUID[]",
+        },
+    ),
+    Table(
+        "links",
+        "Every list of identifiers that events carried, once (once an event where limits are windowed): its "
+        "first event, its newest, and the identifier whose profile its events belong to: `subject`, or "
+        "`moved_to` where a cap or a split sent them elsewhere.",
+        {
+            "identifiers": "UUID[]",
+            "subject": "UUID",
+            "moved_to": "UUID",
+            "occurred_at": "TIMESTAMP",
+            "message_id": "VARCHAR",
+            "last_occurred_at": "TIMESTAMP",
+            "received_at": "TIMESTAMP",
+        },
+    ),
+    Table(
         "trait_changes",
         "One row a trait that a message set; a NULL value removes it; `account` when a group message set it.",
         {
@@ -82,8 +117,9 @@ TABLES = (
     ),
     Table(
         "identifier_profiles",
-        "The identity graph's answer: which profile an identifier points to.",
-        {"identifier_id": "UUID", "profile_id": "UUID"},
+        "The identity graph's answer: which profile an identifier points to, NULL when every event left it "
+        "out; and the component of all links that it lies in, held or not.",
+        {"identifier_id": "UUID", "profile_id": "UUID", "component": "BIGINT"},
     ),
     Table(
         "profiles",
@@ -98,7 +134,25 @@ TABLES = (
             "to_profile": "UUID",
             "message_id": "VARCHAR",
             "merged_at": "TIMESTAMP",
+            "component": "BIGINT",
         },
+    ),
+    Table(
+        "graph_updates",
+        "Append-only history of profiles: the newest row of a profile names the one that stands for it now, "
+        "itself while it lives, NULL when nothing is left of it; with the event that caused it.",
+        {
+            "profile_id": "UUID",
+            "canonical_id": "UUID",
+            "message_id": "VARCHAR",
+            "occurred_at": "TIMESTAMP",
+            "resolved_at": "TIMESTAMP",
+        },
+    ),
+    Table(
+        "identifier_updates",
+        "Append-only history of identifiers: which profile each pointed to from which resolve on, or NULL.",
+        {"identifier_id": "UUID", "profile_id": "UUID", "resolved_at": "TIMESTAMP"},
     ),
     Table(
         "memberships",
@@ -212,12 +266,28 @@ def bind_key(warehouse: Warehouse, key_id: str) -> None:
         )
 
 
+def temporary(name: str, query: exp.Query) -> exp.Create:
+    """The statement that keeps a query's rows for as long as the warehouse is open.
+
+    Args:
+        name: the temporary table; one of that name is replaced.
+        query: what it holds.
+    """
+    return exp.Create(
+        this=exp.to_table(name),
+        kind="TABLE",
+        expression=query,
+        replace=True,
+        properties=exp.Properties(expressions=[exp.TemporaryProperty()]),
+    )
+
+
 def _views() -> dict[str, exp.Select]:
     def of_profile(table: str, columns: str) -> exp.Select:
         return (
-            exp.select("m.profile_id", *(f"t.{name}" for name in columns.split()))
-            .from_(f"{table} AS t")
-            .join("identifier_profiles AS m", on="t.subject = m.identifier_id")
+            exp.select(exp.column("profile_id", "m"), *(exp.column(name, "t") for name in columns.split()))
+            .from_(exp.to_table(table).as_("t"))
+            .join("identifier_profiles AS m", on="t.subject = m.identifier_id AND m.profile_id IS NOT NULL")
         )
 
     return {

@@ -70,7 +70,7 @@ pd.Series({"read": report.read, "accepted": report.accepted, "repeated": report.
 # ## Who is who
 
 # %%
-resolved = resolve(stores.warehouse, stores.vault, rules)
+resolved = resolve(stores.warehouse, stores.vault, rules, as_of=AS_OF)
 print(f"{resolved.profiles:,} profiles from {resolved.events:,} events; {resolved.merges:,} merges")
 
 # %%

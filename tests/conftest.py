@@ -17,6 +17,7 @@ from audiences.ledger import open_ledger
 from identity.identifiers import IdentityRules, phone
 from identity.ingest import IngestReport, ingest
 from identity.mapping import Mapped
+from identity.overrides import list_overrides
 from identity.privacy.vault import Vault
 from identity.resolve import ResolveReport, resolve
 from identity.store.ledger import Ledger
@@ -62,8 +63,8 @@ class House:
         return self.read(path)
 
     def resolve(self) -> ResolveReport:
-        """Resolve with the house's rules."""
-        return resolve(self.warehouse, self.vault, self.rules)
+        """Resolve with the house's rules and overrides."""
+        return resolve(self.warehouse, self.vault, self.rules, list_overrides(self.ledger), as_of=NOW)
 
 
 @pytest.fixture

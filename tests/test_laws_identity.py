@@ -43,6 +43,14 @@ SHARED = st.builds(
     unique=st.sampled_from([frozenset({"user_id"}), frozenset({"user_id", "email"})]),
     conflict=st.just("drop_links"),
 )
+APART = st.lists(
+    st.lists(st.sampled_from(IDENTIFIERS), min_size=2, max_size=2, unique=True).map(
+        lambda pair: (pair[0], pair[1])
+    ),
+    min_size=1,
+    max_size=3,
+).map(tuple)
+KEPT_APART = st.builds(Setting, limits=LIMITS, apart=APART)
 FREE = Setting(limits={}, default_limit=1000)
 
 
@@ -69,7 +77,22 @@ def test_windowed_limits_bind_as_in_a_replay_of_every_event(stream: list[Said], 
     assert resolve_stream(stream, setting, every_event=True) == replay(stream, setting)
 
 
-@given(streams(), SHARED)
+@given(streams(), KEPT_APART)
+def test_pairs_that_must_stay_apart_do_as_in_a_replay_of_every_event(
+    stream: list[Said], setting: Setting
+) -> None:
+    """Whatever else would join them."""
+    found = resolve_stream(stream, setting)
+    assert found == replay(stream, setting)
+    for profile in found.profiles:
+        assert not any(one in profile and other in profile for one, other in setting.apart)
+
+
+@given(
+    streams(),
+    SHARED
+    | st.builds(Setting, unique=st.just(frozenset({"user_id"})), conflict=st.just("drop_links"), apart=APART),
+)
 def test_dropping_links_equals_laying_them_one_by_one(stream: list[Said], setting: Setting) -> None:
     """No profile holds two of a unique type, and no identifier is lost."""
     found = resolve_stream(stream, setting)
@@ -82,7 +105,7 @@ def test_dropping_links_equals_laying_them_one_by_one(stream: list[Said], settin
     }
 
 
-@given(streams(), STRICT | CAPPED | SHARED, st.data())
+@given(streams(), STRICT | CAPPED | SHARED | KEPT_APART, st.data())
 def test_order_and_repetition_change_nothing(
     stream: list[Said], setting: Setting, data: st.DataObject
 ) -> None:
@@ -107,7 +130,7 @@ def test_where_no_limit_binds_profiles_are_connected_components(stream: list[Sai
         assert found.replayed == 0
 
 
-@given(streams(), streams(), STRICT | CAPPED | SHARED)
+@given(streams(), streams(), STRICT | CAPPED | SHARED | KEPT_APART)
 def test_people_who_share_nothing_do_not_affect_each_other(
     ours: list[Said], theirs: list[Said], setting: Setting
 ) -> None:

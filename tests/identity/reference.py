@@ -34,7 +34,7 @@ def replay(events: Iterable[Said], setting: Setting) -> Resolved:
             ]
             if len(counted) > setting.limits.get(name, setting.default_limit):
                 return True
-        return False
+        return any(one in together and other in together for one, other in setting.apart)
 
     def joined(found: list[Profile], ids: list[str], at: int) -> Profile:
         together = dict.fromkeys(ids, at)
@@ -104,7 +104,8 @@ def _lay(component: frozenset[str], events: Iterable[Said], setting: Setting) ->
     ):
         together = home[pair[0]] | home[pair[1]]
         people = [kind(each) for each in together if kind(each) in setting.unique]
-        if len(people) == len(set(people)):
+        apart = any(one in together and other in together for one, other in setting.apart)
+        if len(people) == len(set(people)) and not apart:
             home.update(dict.fromkeys(together, together))
     return set(home.values())
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from identity.graph import Graph, GraphRules, Links, resolve_graph
+from identity.graph import Graph, resolve_graph
+from identity.links import GraphRules, Links
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Setting:
     windows: Mapping[str, int] = field(default_factory=dict)
     unique: frozenset[str] = frozenset()
     conflict: str = "demote"
+    apart: tuple[tuple[str, str], ...] = ()
     max_merges: int = 100
     max_identifiers: int = 1000
 
@@ -82,8 +84,8 @@ def distinct_lists(events: Iterable[Said], setting: Setting) -> dict[tuple[str, 
 
 
 def links_of(
-    rows: Sequence[tuple[tuple[str, ...], Sequence[Said]]], setting: Setting
-) -> tuple[Links, np.ndarray, list[str]]:
+    rows: Sequence[tuple[tuple[str, ...], Sequence[Said]]],
+) -> tuple[Links, list[str]]:
     """Code the rows as `resolve` does: codes follow from the identifiers alone."""
     names = sorted({each for ids, _ in rows for each in ids})
     code = {name: number for number, name in enumerate(names)}
@@ -91,34 +93,37 @@ def links_of(
         offsets=np.cumsum([0, *(len(ids) for ids, _ in rows)], dtype=np.int64),
         codes=np.array([code[each] for ids, _ in rows for each in ids], dtype=np.int64),
         occurred_at=np.array([said[0].at for _, said in rows], dtype=np.int64),
-        message_ids=[said[0].message_id for _, said in rows],
         last_occurred_at=np.array([said[-1].at for _, said in rows], dtype=np.int64),
     )
-    return links, np.array([setting.types.index(kind(name)) for name in names], dtype=np.int64), names
+    return links, names
 
 
 def resolve_stream(
     events: Sequence[Said], setting: Setting | None = None, *, every_event: bool = False
 ) -> Resolved:
-    """Resolve a stream by its distinct lists, or event by event, and say the answer in words.
-
-    Rows stand in order of arrival: it is the graph that has to put them in canonical order.
-    """
+    """Resolve a stream by its distinct lists, or event by event, and say the answer in words."""
     setting = setting or Setting()
-    arrived = {each.message_id: setting.ranked(each.ids) for each in events}
     lists = distinct_lists(events, setting)
-    said_by = {each.message_id: each for said in lists.values() for each in said}
-    rows: list[tuple[tuple[str, ...], list[Said]]] = (
-        [(ids, [said_by[name]]) for name, ids in arrived.items()]
-        if every_event
-        else [(ids, lists[ids]) for ids in dict.fromkeys(arrived.values())]
-    )
-    links, types, names = links_of(rows, setting)
-    return in_words(resolve_graph(links, types, setting.rules()), links, names, rows)
+    rows = [
+        (ids, group)
+        for ids, said in lists.items()
+        for group in ([[each] for each in said] if every_event else [said])
+    ]
+    rows.sort(key=lambda row: (row[1][0].at, row[1][0].message_id))
+    links, names = links_of(rows)
+    types = np.array([setting.types.index(kind(name)) for name in names], dtype=np.int64)
+    graph = resolve_graph(links, types, setting.rules(), pairs(names, setting.apart))
+    return in_words(graph, names, rows)
+
+
+def pairs(names: Sequence[str], apart: Iterable[tuple[str, str]]) -> list[tuple[int, int]]:
+    """The pairs that must stay apart, as codes; those that no event carries are left out."""
+    code = {name: number for number, name in enumerate(names)}
+    return [(code[one], code[other]) for one, other in apart if one in code and other in code]
 
 
 def in_words(
-    graph: Graph, links: Links, names: Sequence[str], rows: Sequence[tuple[tuple[str, ...], Sequence[Said]]]
+    graph: Graph, names: Sequence[str], rows: Sequence[tuple[tuple[str, ...], Sequence[Said]]]
 ) -> Resolved:
     """Read a graph back."""
     members: dict[int, set[str]] = {}
@@ -127,7 +132,7 @@ def in_words(
             members.setdefault(profile, set()).add(name)
     assert sorted(members) == list(range(len(graph.founders))), "a profile without identifiers"
     sets = {profile: frozenset(held) for profile, held in members.items()}
-    said = links.message_ids
+    said = [events[0].message_id for _, events in rows]
     founders = {
         sets[profile]: said[row] + (f"/{names[code]}" if code >= 0 else "")
         for profile, (row, code) in enumerate(
@@ -135,16 +140,26 @@ def in_words(
         )
     }
     assert len(set(founders.values())) == len(founders), "two profiles share a first event"
+    home = {
+        name: sets[profile]
+        for name, profile in zip(names, graph.profile_of.tolist(), strict=True)
+        if profile >= 0
+    }
+    moved = dict(zip(graph.moved_rows.tolist(), graph.moved_to.tolist(), strict=True))
+    merges = zip(
+        graph.merges.from_founder.tolist(),
+        graph.merges.into_founder.tolist(),
+        graph.merges.cause.tolist(),
+        strict=True,
+    )
     return Resolved(
         profiles=frozenset(sets.values()),
         founders=founders,
         owners={
-            each.message_id: sets[int(graph.profile_of[code])]
-            for (_, events), code in zip(rows, graph.subjects.tolist(), strict=True)
+            each.message_id: home[names[moved[row]] if row in moved else ids[0]]
+            for row, (ids, events) in enumerate(rows)
             for each in events
         },
-        merges=tuple(
-            (said[each.from_founder], said[each.into_founder], said[each.cause]) for each in graph.merges
-        ),
+        merges=tuple((said[ended], said[went_on], said[cause]) for ended, went_on, cause in merges),
         replayed=graph.replayed,
     )

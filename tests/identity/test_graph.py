@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from identity.graph import GraphRules, Links, resolve_graph
+from identity.graph import resolve_graph
+from identity.links import GraphRules, Links
 from tests.identity.streams import Resolved, Said, Setting, resolve_stream
 
 DAY = 86_400_000_000
@@ -28,9 +29,9 @@ def test_nothing_resolves_to_nothing() -> None:
     """No identifiers, and identifiers that no event links."""
     empty = np.zeros(0, dtype=np.int64)
     rules = GraphRules(limits=(1,), windows=(None,), priorities=(1,), unique=(False,))
-    links = Links(np.zeros(1, dtype=np.int64), empty, empty, [], empty)
+    links = Links(np.zeros(1, dtype=np.int64), empty, empty, empty)
     graph = resolve_graph(links, empty, rules)
-    assert len(graph.profile_of) == len(graph.founders) == len(graph.subjects) == 0
+    assert len(graph.profile_of) == len(graph.founders) == len(graph.moved_rows) == 0
     graph = resolve_graph(links, np.zeros(2, dtype=np.int64), rules)
     assert graph.profile_of.tolist() == [-1, -1]
 

@@ -1,0 +1,247 @@
+"""The link log: every list of identifiers that events carried, gathered and coded for the graph.
+
+Rows are kept once a list, with its first event; where a limit is windowed, once an event; where an identifier
+was split off, apart for before and after. The engine does the grouping, the ordering and the coding; only
+integers leave it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from sqlglot import exp
+
+from identity.identifiers import IdentityRules
+from identity.links import Ints, Links
+from identity.overrides import Override
+from identity.store.warehouse import Warehouse
+from identity.tables import temporary
+
+__all__ = ["Coded", "code_rows", "gather_all", "gather_dirty"]
+
+_COLUMNS = (
+    "identifiers",
+    "subject",
+    "moved_to",
+    "occurred_at",
+    "message_id",
+    "last_occurred_at",
+    "received_at",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """Rows as integers.
+
+    Attributes:
+        links: the rows that carry an identifier that can link, in canonical order.
+        places: links' row → `place` in the temporary table `resolve_rows`.
+        types: code in the temporary table `resolve_nodes` → type code.
+    """
+
+    links: Links
+    places: Ints
+    types: Ints
+
+
+def gather_all(warehouse: Warehouse, rules: IdentityRules, overrides: Sequence[Override]) -> None:
+    """Fill the temporary table `resolve_rows` from all events.
+
+    Args:
+        warehouse: holds the events.
+        rules: say whether a limit is windowed.
+        overrides: say where a list is kept apart for before and after.
+    """
+    _gather(warehouse, _of_events("events"), rules, overrides)
+
+
+def gather_dirty(
+    warehouse: Warehouse,
+    rules: IdentityRules,
+    overrides: Sequence[Override],
+    *,
+    until: exp.Expr | None = None,
+) -> None:
+    """Fill `resolve_rows` with what `find_scope` found: dirty components, new events, those to read again.
+
+    Args:
+        warehouse: holds links, arrivals, and the temporary tables `resolve_dirty` and `resolve_relisted`.
+        rules: say whether a limit is windowed.
+        overrides: say where a list is kept apart for before and after.
+        until: leave out what occurred later.
+    """
+    before = (
+        exp.select("identifier_id")
+        .from_("identifier_profiles")
+        .where(exp.column("component").isin(query=exp.select("component").from_("resolve_dirty")))
+    )
+    relisted = exp.select("message_id").from_("resolve_relisted")
+    again = _of_events("events").where(exp.column("message_id").isin(query=relisted))
+    known = (
+        exp.select(*_COLUMNS)
+        .from_("links")
+        .where(
+            exp.column("subject").isin(query=before),
+            exp.column("identifiers")
+            .isin(
+                query=exp.select("identifiers")
+                .from_("events")
+                .where(exp.column("message_id").isin(query=relisted.copy()))
+            )
+            .not_(),
+        )
+    )
+    _gather(
+        warehouse,
+        exp.union(exp.union(known, _of_events("arrivals"), distinct=False), again, distinct=False),
+        rules,
+        overrides,
+        until,
+    )
+
+
+def _of_events(table: str) -> exp.Select:
+    return (
+        exp.select(
+            "identifiers",
+            "subject",
+            exp.cast(exp.null(), "UUID").as_("moved_to"),
+            "occurred_at",
+            "message_id",
+            exp.column("occurred_at").as_("last_occurred_at"),
+            "received_at",
+        )
+        .from_(table)
+        .where(exp.column("subject").is_(exp.null()).not_())
+    )
+
+
+def _gather(
+    warehouse: Warehouse,
+    source: exp.Query,
+    rules: IdentityRules,
+    overrides: Sequence[Override],
+    until: exp.Expr | None = None,
+) -> None:
+    """Group the source's rows by list, and number them in canonical order."""
+    keys: list[exp.Expr] = [exp.column("identifiers"), *_eras(overrides)]
+    if any(each.window != "ever" for each in rules.types):
+        keys.append(exp.column("message_id"))
+    first = exp.Tuple(expressions=[exp.column("occurred_at"), exp.column("message_id")])
+    grouped = (
+        exp.select("identifiers")
+        .select(
+            exp.AnyValue(this=exp.column("subject")).as_("subject"),
+            exp.Max(this=exp.column("moved_to")).as_("moved_to"),
+            exp.Min(this=exp.column("occurred_at")).as_("occurred_at"),
+            exp.ArgMin(this=exp.column("message_id"), expression=first).as_("message_id"),
+            exp.Max(this=exp.column("last_occurred_at")).as_("last_occurred_at"),
+            exp.Min(this=exp.column("received_at")).as_("received_at"),
+        )
+        .from_(source.subquery("s"))
+        .group_by(*keys)
+    )
+    if until is not None:
+        grouped = grouped.where(exp.column("occurred_at", "s") <= until)
+    place = exp.Window(
+        this=exp.RowNumber(),
+        order=exp.Order(
+            expressions=[exp.Ordered(this=exp.column(name)) for name in ("occurred_at", "message_id")]
+        ),
+    )
+    warehouse.execute(
+        temporary(
+            "resolve_rows",
+            exp.select((place - 1).as_("place"), *_COLUMNS).from_(grouped.subquery("g")),
+        )
+    )
+
+
+def _eras(overrides: Sequence[Override]) -> list[exp.Expr]:
+    """One key a split: whether a list that carries the identifier was seen after it."""
+    return [
+        exp.and_(
+            exp.ArrayContains(
+                this=exp.column("identifiers"),
+                expression=exp.cast(exp.Literal.string(each.identifier), "UUID"),
+            ),
+            exp.column("occurred_at")
+            > exp.cast(
+                exp.Literal.string(each.decided_at.replace(tzinfo=None).isoformat(sep=" ")), "TIMESTAMP"
+            ),
+        )
+        for each in overrides
+        if each.kind == "split"
+    ]
+
+
+def code_rows(warehouse: Warehouse, rules: IdentityRules, *, everything: bool) -> Coded:
+    """Number the identifiers of `resolve_rows` that can link, in `resolve_nodes`, and read both as integers.
+
+    Args:
+        warehouse: holds the temporary table `resolve_rows`.
+        rules: name the types.
+        everything: True numbers all identifiers, since nearly all will be carried.
+    """
+    kinds = pa.table({"type": [each.name for each in rules.types], "kind": list(range(len(rules.types)))})
+    order = exp.Order(expressions=[exp.Ordered(this=exp.column("identifier_id", "i"))])
+    number = exp.Window(this=exp.RowNumber(), order=order)
+    unnested = exp.Unnest(expressions=[exp.column("identifiers")]).as_("identifier_id")
+    carried = exp.select(unnested).from_("resolve_rows")
+    with warehouse.scratch("kinds", kinds) as name:
+        nodes = (
+            exp.select((number - 1).as_("code"), "i.identifier_id", "k.kind")
+            .from_("identifiers AS i")
+            .join(exp.to_table(name).as_("k"), on="k.type = i.type")
+            .where(exp.column("blocked", "i").not_())
+        )
+        if not everything:
+            nodes = nodes.where(exp.column("identifier_id", "i").isin(query=carried))
+        warehouse.execute(temporary("resolve_nodes", nodes))
+    known = warehouse.query(exp.select("code", "kind").from_("resolve_nodes"))
+    types = np.empty(known.num_rows, dtype=np.int64)
+    types[_integers(known, "code")] = _integers(known, "kind")
+    return _coded(warehouse, types)
+
+
+def _coded(warehouse: Warehouse, types: Ints) -> Coded:
+    rows = warehouse.query(
+        exp.select(
+            "place",
+            exp.ArraySize(this=exp.column("identifiers")).as_("size"),
+            exp.Anonymous(this="epoch_us", expressions=[exp.column("occurred_at")]).as_("at"),
+            exp.Anonymous(this="epoch_us", expressions=[exp.column("last_occurred_at")]).as_("last"),
+        ).from_("resolve_rows")
+    )
+    place = _integers(rows, "place")
+    sizes, at, last = (np.empty(len(place), dtype=np.int64) for _ in range(3))
+    for column, name in ((sizes, "size"), (at, "at"), (last, "last")):
+        column[place] = _integers(rows, name)
+    spread = exp.select(
+        "place",
+        exp.Unnest(expressions=[exp.column("identifiers")]).as_("identifier_id"),
+        exp.Anonymous(
+            this="generate_subscripts", expressions=[exp.column("identifiers"), exp.Literal.number(1)]
+        ).as_("nth"),
+    ).from_("resolve_rows")
+    found = warehouse.query(
+        exp.select("e.place", "e.nth", "n.code")
+        .from_(spread.subquery("e"))
+        .join("resolve_nodes AS n", using="identifier_id")
+    )
+    ends = np.cumsum(sizes)
+    codes = np.full(int(ends[-1]) if len(ends) else 0, -1, dtype=np.int64)
+    codes[(ends - sizes)[_integers(found, "place")] + _integers(found, "nth") - 1] = _integers(found, "code")
+    linkable = codes >= 0
+    kept = np.bincount(np.repeat(np.arange(len(sizes)), sizes)[linkable], minlength=len(sizes))
+    places = np.flatnonzero(kept)
+    offsets = np.concatenate([[0], np.cumsum(kept[places])]).astype(np.int64)
+    return Coded(Links(offsets, codes[linkable], at[places], last[places]), places, types)
+
+
+def _integers(table: pa.Table, name: str) -> Ints:
+    return np.asarray(table[name].to_numpy(), dtype=np.int64)
