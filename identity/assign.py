@@ -12,11 +12,12 @@ from sqlglot import exp
 from identity.graph import Graph
 from identity.link_log import Coded
 from identity.links import Ints
+from identity.overrides import Override
 from identity.privacy.vault import Vault
 from identity.store.warehouse import Warehouse
 from identity.tables import temporary
 
-__all__ = ["Assigned", "Changes", "assign"]
+__all__ = ["Assigned", "Changes", "answer", "assign"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Assigned:
         component_of: identifier code → component, also of what was split off.
         first_rows: component → its first row, or -1.
         moved: row → identifier to whose profile its events belong, where that is not their own first one.
+        apart: the overrides that keep pairs apart, in the order of the graph's pairs.
     """
 
     graph: Graph
@@ -36,6 +38,7 @@ class Assigned:
     component_of: Ints
     first_rows: Ints
     moved: dict[int, int]
+    apart: tuple[Override, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ def assign(
         everything: True when all components were looked at, False for those in `resolve_dirty`.
     """
     _keep_before(warehouse, everything=everything)
-    _answer(warehouse, vault, coded, linked)
+    answer(warehouse, vault, coded, linked)
     _store_links(warehouse, coded, linked, everything=everything)
     _replace(warehouse, everything=everything)
     _keep_history(warehouse, at)
@@ -83,8 +86,15 @@ def _keep_before(warehouse: Warehouse, *, everything: bool) -> None:
         warehouse.execute(temporary(name, query if everything else query.where(dirty.copy())))
 
 
-def _answer(warehouse: Warehouse, vault: Vault, coded: Coded, linked: Assigned) -> None:
-    """Fill `resolve_answers`, `resolve_profiles` and `resolve_merges` with the graph's answer."""
+def answer(warehouse: Warehouse, vault: Vault, coded: Coded, linked: Assigned) -> None:
+    """Fill the temporary tables `resolve_answers`, `resolve_profiles` and `resolve_merges`; store nothing.
+
+    Args:
+        warehouse: holds the temporary tables that the rows were coded from.
+        vault: gives profile ids.
+        coded: the rows.
+        linked: their graph.
+    """
     graph = linked.graph
     merges = graph.merges
     rows, where = np.unique(

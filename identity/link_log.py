@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +21,7 @@ from identity.overrides import Override
 from identity.store.warehouse import Warehouse
 from identity.tables import temporary
 
-__all__ = ["Coded", "code_rows", "gather_all", "gather_dirty"]
+__all__ = ["Coded", "code_rows", "gather_all", "gather_component", "gather_dirty"]
 
 _COLUMNS = (
     "identifiers",
@@ -63,8 +64,6 @@ def gather_dirty(
     warehouse: Warehouse,
     rules: IdentityRules,
     overrides: Sequence[Override],
-    *,
-    until: exp.Expr | None = None,
 ) -> None:
     """Fill `resolve_rows` with what `find_scope` found: dirty components, new events, those to read again.
 
@@ -72,7 +71,6 @@ def gather_dirty(
         warehouse: holds links, arrivals, and the temporary tables `resolve_dirty` and `resolve_relisted`.
         rules: say whether a limit is windowed.
         overrides: say where a list is kept apart for before and after.
-        until: leave out what occurred later.
     """
     before = (
         exp.select("identifier_id")
@@ -100,8 +98,44 @@ def gather_dirty(
         exp.union(exp.union(known, _of_events("arrivals"), distinct=False), again, distinct=False),
         rules,
         overrides,
-        until,
     )
+
+
+def gather_component(
+    warehouse: Warehouse,
+    rules: IdentityRules,
+    overrides: Sequence[Override],
+    identifiers: Sequence[str],
+    until: datetime | None = None,
+) -> None:
+    """Fill `resolve_rows` with the rows of some identifiers' components, as the last resolve knew them.
+
+    Args:
+        warehouse: holds links and events.
+        rules: say whether a limit is windowed.
+        overrides: say where a list is kept apart for before and after.
+        identifiers: ids of the identifiers whose components are wanted.
+        until: leave out what occurred later, UTC; None takes everything.
+    """
+    ids = [exp.cast(exp.Literal.string(each), "UUID") for each in identifiers]
+    component = (
+        exp.select("component")
+        .from_("identifier_profiles")
+        .where(exp.In(this=exp.column("identifier_id"), expressions=ids))
+    )
+    warehouse.execute(temporary("resolve_dirty", component.distinct()))
+    subjects = (
+        exp.select("identifier_id")
+        .from_("identifier_profiles")
+        .where(exp.column("component").isin(query=exp.select("component").from_("resolve_dirty")))
+    )
+    if until is None:
+        source = exp.select(*_COLUMNS).from_("links")
+    else:
+        at = exp.cast(exp.Literal.string(until.replace(tzinfo=None).isoformat(sep=" ")), "TIMESTAMP")
+        source = _of_events("events").where(exp.column("occurred_at") <= at)
+    # an event that a cap sent elsewhere belongs to another profile of the same component
+    _gather(warehouse, source.where(exp.column("subject").isin(query=subjects)), rules, overrides)
 
 
 def _of_events(table: str) -> exp.Select:
@@ -125,7 +159,6 @@ def _gather(
     source: exp.Query,
     rules: IdentityRules,
     overrides: Sequence[Override],
-    until: exp.Expr | None = None,
 ) -> None:
     """Group the source's rows by list, and number them in canonical order."""
     keys: list[exp.Expr] = [exp.column("identifiers"), *_eras(overrides)]
@@ -145,8 +178,6 @@ def _gather(
         .from_(source.subquery("s"))
         .group_by(*keys)
     )
-    if until is not None:
-        grouped = grouped.where(exp.column("occurred_at", "s") <= until)
     place = exp.Window(
         this=exp.RowNumber(),
         order=exp.Order(

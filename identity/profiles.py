@@ -27,6 +27,7 @@ __all__ = [
     "find_profile",
     "identifier_token",
     "match_keys",
+    "show_identifiers",
     "show_profile",
     "subjects_of",
 ]
@@ -125,6 +126,38 @@ def find_profile(warehouse: Warehouse, vault: Vault, rules: IdentityRules, text:
     return str(found[0])
 
 
+def show_identifiers(
+    warehouse: Warehouse, vault: Vault, identifier_ids: Sequence[str], *, reveal: bool = False
+) -> dict[str, ShownIdentifier]:
+    """Show identifiers, by their ids, in order of type and id.
+
+    Args:
+        warehouse: holds them.
+        vault: opens sealed values, to mask them.
+        identifier_ids: which ones.
+        reveal: True shows values in plain; the caller answers for the reason.
+    """
+    wanted = pa.table({"wanted_id": pa.array(identifier_ids, pa.string())})
+    with warehouse.scratch("wanted", wanted) as name:
+        rows = warehouse.query(
+            exp.select("i.identifier_id", "i.type", "i.value", "s.sealed")
+            .from_(exp.to_table(name).as_("w"))
+            .join(
+                "identifiers AS i",
+                on=exp.column("identifier_id", "i").eq(exp.cast(exp.column("wanted_id", "w"), "UUID")),
+            )
+            .join("sealed_values AS s", on="s.token = i.identifier_id", join_type="left")
+            .order_by("i.type", "i.identifier_id")
+        ).to_pylist()
+    shown = {}
+    for row in rows:
+        kind, value = row["type"], row["value"]
+        if value is None:
+            value = vault.open(kind, UUID(row["identifier_id"]), row["sealed"])
+        shown[row["identifier_id"]] = ShownIdentifier(kind, value if reveal else mask(kind, value))
+    return shown
+
+
 def show_profile(
     warehouse: Warehouse, vault: Vault, profile_id: str, *, reveal: bool = False
 ) -> ShownProfile:
@@ -142,20 +175,7 @@ def show_profile(
     base = warehouse.query(exp.select("*").from_("profiles").where(_is("profile_id", profile_id))).to_pylist()
     if not base:
         raise NotFoundError("No profile by that id.")
-    identifiers = warehouse.query(
-        exp.select("i.identifier_id", "i.type", "i.value", "s.sealed")
-        .from_("identifier_profiles AS m")
-        .join("identifiers AS i", using="identifier_id")
-        .join("sealed_values AS s", on="s.token = i.identifier_id", join_type="left")
-        .where(_is("profile_id", profile_id, "m"))
-        .order_by("i.type", "i.identifier_id")
-    ).to_pylist()
-    shown = []
-    for row in identifiers:
-        kind, value = row["type"], row["value"]
-        if value is None:
-            value = vault.open(kind, UUID(row["identifier_id"]), row["sealed"])
-        shown.append(ShownIdentifier(kind, value if reveal else mask(kind, value)))
+    shown = show_identifiers(warehouse, vault, subjects_of(warehouse, profile_id), reveal=reveal)
     traits = warehouse.query(
         _newest_traits().where(_is("profile_id", profile_id, "newest")).order_by("name")
     ).to_pylist()
@@ -184,7 +204,7 @@ def show_profile(
         profile_id,
         _utc(base[0]["first_seen_at"]),
         _utc(base[0]["last_seen_at"]),
-        tuple(shown),
+        tuple(shown.values()),
         {row["name"]: _shown(warehouse, vault, orjson.loads(row["value"]), reveal) for row in traits},
         {row["name"]: row["n"] for row in events},
         tuple((_utc(row["occurred_at"]), row["kind"], row["name"]) for row in recent),

@@ -159,23 +159,24 @@ def link(
             )
             stands_for[stands_for == other] = one
     links, moved = _split(coded, named, overrides)
-    apart = [
-        (int(stands_for[named[each.identifier]]), int(stands_for[named[each.other]]))
+    apart = {
+        each: (int(stands_for[named[each.identifier]]), int(stands_for[named[each.other]]))
         for each in overrides
         if each.kind == "apart" and each.identifier in named and each.other in named
-    ]
+    }
+    apart = {each: pair for each, pair in apart.items() if pair[0] != pair[1]}
     graph = resolve_graph(
         _renamed(links, stands_for),
         coded.types,
         graph_rules(rules),
-        [pair for pair in apart if pair[0] != pair[1]],
+        list(apart.values()),
         trace=trace,
     )
     moved.update(zip(graph.moved_rows.tolist(), graph.moved_to.tolist(), strict=True))
     component_of, first_rows = graph.component_of, graph.first_rows
     if links is not coded.links:
         component_of, first_rows = components(_renamed(coded.links, stands_for), len(coded.types))
-    return Assigned(graph, stands_for, component_of[stands_for], first_rows, moved)
+    return Assigned(graph, stands_for, component_of[stands_for], first_rows, moved, tuple(apart))
 
 
 def _renamed(links: Links, stands_for: Ints) -> Links:
