@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from audiences.cli_consent import consent_app
+from audiences.cli_identity import identity_app
 from audiences.cli_options import (
     HERE,
     AsOfOption,
@@ -69,6 +70,7 @@ app = typer.Typer(
     add_completion=True,
 )
 app.add_typer(consent_app, name="consent")
+app.add_typer(identity_app, name="identity")
 
 
 def main() -> None:
@@ -379,21 +381,37 @@ def explain(
 def profile(
     who: Annotated[str, typer.Argument(metavar="ID", help="Profile id, or TYPE:VALUE such as user_id:u1.")],
     project: ProjectOption = HERE,
+    as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show one profile: identifiers, traits, events, consent; values masked."""
     from audiences.project import open_stores
     from audiences.show import show_profile
+    from identity.overrides import list_overrides
     from identity.privacy.consent import consent_of
     from identity.privacy.suppression import suppressed_at
-    from identity.profiles import find_profile, subjects_of
-    from identity.profiles import show_profile as gather
+    from identity.profiles import find_identifier, find_profile, subjects_of
+    from identity.shown import show_profile as gather
+    from identity.shown import show_profile_as_of
 
     definitions = load(project)
+    rules = definitions.project.identity
     with open_stores(definitions) as stores:
-        found = find_profile(stores.warehouse, stores.vault, definitions.project.identity, who)
-        subjects = subjects_of(stores.warehouse, found)
-        shown = gather(stores.warehouse, stores.vault, found)
+        if as_of is None:
+            found = find_profile(stores.warehouse, stores.vault, rules, who)
+            subjects = subjects_of(stores.warehouse, found)
+            shown = gather(stores.warehouse, stores.vault, found)
+        else:
+            if ":" in who:
+                start = find_identifier(stores.warehouse, stores.vault, rules, who)
+            else:
+                found = find_profile(stores.warehouse, stores.vault, rules, who)
+                start = subjects_of(stores.warehouse, found)[0]
+            overrides = list_overrides(stores.ledger)
+            shown = show_profile_as_of(
+                stores.warehouse, stores.vault, rules, overrides, start, parse_as_of(as_of)
+            )
+            subjects = (start,)
         records = consent_of(stores.ledger, subjects)
         since = suppressed_at(stores.ledger, subjects)
     show_profile(shown, records, since, as_json=as_json)

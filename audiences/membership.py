@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import pyarrow as pa
 from sqlglot import exp
 
 from audiences.audience import Audience
@@ -17,6 +18,7 @@ from identity.store.warehouse import Warehouse
 __all__ = [
     "MembershipChange",
     "compute_members",
+    "count_memberships",
     "current_members",
     "membership_history",
     "store_memberships",
@@ -199,6 +201,28 @@ def current_members(warehouse: Warehouse, key: str) -> list[str]:
         .order_by("profile_id")
     )
     return list(found["profile_id"].to_pylist())
+
+
+def count_memberships(warehouse: Warehouse, profile_ids: Sequence[str]) -> dict[str, int]:
+    """Audience → how many of some profiles are stored as its members; only those that have any.
+
+    Args:
+        warehouse: holds the history.
+        profile_ids: whose memberships.
+    """
+    with warehouse.scratch("wanted", pa.table({"wanted_id": pa.array(profile_ids, pa.string())})) as name:
+        rows = warehouse.query(
+            exp.select("m.audience", exp.Count(this=exp.Star()).as_("n"))
+            .from_("memberships AS m")
+            .join(
+                exp.to_table(name).as_("w"),
+                on=exp.column("profile_id", "m").eq(exp.cast(exp.column("wanted_id", "w"), "UUID")),
+            )
+            .where(exp.column("exited_at", "m").is_(exp.null()))
+            .group_by("m.audience")
+            .order_by("m.audience")
+        ).to_pylist()
+    return {row["audience"]: row["n"] for row in rows}
 
 
 def membership_history(warehouse: Warehouse, key: str) -> dict[str, object]:

@@ -6,7 +6,7 @@ those that an apply at the same instant would reach.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,6 +15,7 @@ from audiences.explain import explain
 from audiences.membership import (
     MembershipChange,
     compute_members,
+    count_memberships,
     current_members,
     store_memberships,
 )
@@ -25,8 +26,9 @@ from exporters.desired import SyncPreview, preview_audience
 from exporters.destination import Destination
 from exporters.ledger import still_held
 from identity.privacy.hashing import Candidate
-from identity.profiles import ShownProfile, match_keys, show_profile
+from identity.profiles import match_keys
 from identity.resolve import ResolveReport, unresolved_events
+from identity.shown import ShownProfile, show_profile
 
 __all__ = [
     "Compute",
@@ -51,10 +53,12 @@ class Resolve:
     Attributes:
         pending: events that came in since the last resolve.
         report: what the resolve finds.
+        touched: audience → its stored members whose profile the resolve merges, splits or moves.
     """
 
     pending: int
     report: ResolveReport
+    touched: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +148,9 @@ def build_plan(stores: Stores, definitions: Definitions, select: Sequence[str], 
     try:
         with stores.warehouse.transaction():
             pending = unresolved_events(stores.warehouse)
-            steps.append(Resolve(pending, resolve_project(stores, definitions, as_of)))
+            report = resolve_project(stores, definitions, as_of)
+            touched = count_memberships(stores.warehouse, report.changes.touched)
+            steps.append(Resolve(pending, report, touched))
             privacy = FieldPrivacy(stores.vault, definitions.project.identity)
             changes = store_memberships(stores.warehouse, chosen, as_of, privacy, run="plan")
             by_key = {change.audience: change for change in changes}

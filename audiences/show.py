@@ -28,14 +28,15 @@ if TYPE_CHECKING:
     from exporters.sync import SyncReport
     from identity.ingest import IngestReport
     from identity.privacy.consent import ConsentRecord
-    from identity.profiles import ShownProfile
     from identity.quarantine import Reject
     from identity.resolve import ResolveReport
+    from identity.shown import ShownAccount, ShownProfile, ShownTrait
 
 __all__ = [
     "REASONS",
     "console",
     "ingest_progress",
+    "plain_table",
     "print_json",
     "resolved_sentence",
     "show_applied",
@@ -134,7 +135,7 @@ def show_ingest(reports: Sequence[IngestReport], *, as_json: bool) -> None:
     if as_json:
         print_json(reports)
         return
-    table = _table("file", "read>", "accepted>", "repeated>", "clock corrected>", "refused>")
+    table = plain_table("file", "read>", "accepted>", "repeated>", "clock corrected>", "refused>")
     for report in reports:
         refused = sum(report.refused.values())
         table.add_row(
@@ -158,7 +159,7 @@ def show_rejects(rejects: Sequence[Reject], *, as_json: bool) -> None:
     if not rejects:
         console.print("Nothing was refused.")
         return
-    table = _table("file", "line>", "byte>", "code", "reason")
+    table = plain_table("file", "line>", "byte>", "code", "reason")
     for each in rejects:
         offset = "" if each.byte_offset is None else f"{each.byte_offset:,}"
         table.add_row(each.source, f"{each.line:,}", offset, each.code, each.reason)
@@ -181,6 +182,14 @@ def resolved_sentence(report: ResolveReport) -> str:
     )
     if report.blocked:
         text += f"; {report.blocked:,} blocked identifiers"
+    if report.left_out:
+        text += f"; {report.left_out:,} left out by limits"
+    changes = report.changes
+    if changes.moved:
+        text += (
+            f"; changed: {changes.merged:,} profiles merged, {changes.split:,} split, "
+            f"{changes.moved:,} identifiers moved"
+        )
     if report.unattributed:
         text += f"; {report.unattributed:,} events belong to nobody"
     return text + "."
@@ -197,7 +206,9 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
     for step in plan.steps:
         match step:
             case Resolve():
-                console.print(f"resolve  {step.pending:,} new events → {resolved_sentence(step.report)}\n")
+                console.print(f"resolve  {step.pending:,} new events → {resolved_sentence(step.report)}")
+                touched = ", ".join(f"{key} ({count:,})" for key, count in step.touched.items())
+                console.print(f"  members touched: {touched}\n" if touched else "")
             case Compute():
                 console.print(f"[bold]{step.audience}[/]  {_change(step.change)}")
                 console.print(f"  {step.sentence}")
@@ -228,7 +239,7 @@ def show_applied(applied: Applied, *, as_json: bool) -> None:
         print_json(applied)
         return
     console.print(resolved_sentence(applied.resolved))
-    audiences = _table("audience", "members>", "entered>", "exited>")
+    audiences = plain_table("audience", "members>", "entered>", "exited>")
     for change in applied.changes:
         audiences.add_row(change.audience, *_numbers(change.size, change.entered, change.exited))
     console.print(audiences)
@@ -242,7 +253,9 @@ def show_applied(applied: Applied, *, as_json: bool) -> None:
 
 def show_syncs(syncs: Sequence[SyncReport]) -> None:
     """Show what was sent where."""
-    table = _table("audience", "destination", "added>", "removed>", "kept>", "people sent>", "held back>")
+    table = plain_table(
+        "audience", "destination", "added>", "removed>", "kept>", "people sent>", "held back>"
+    )
     for sync in syncs:
         numbers = (sync.added, sync.removed, sync.unchanged, sync.eligible, sum(sync.held_back.values()))
         table.add_row(sync.audience, sync.destination, *_numbers(*numbers))
@@ -271,7 +284,7 @@ def show_status(
         print_json({"held": held, "runs": runs})
         return
     last = {run["audience"]: run for run in runs}
-    table = _table("audience", "last run (as of, UTC)", "outcome", "members>", "every")
+    table = plain_table("audience", "last run (as of, UTC)", "outcome", "members>", "every")
     for audience in definitions.audiences:
         run = last.get(audience.key)
         table.add_row(
@@ -285,7 +298,7 @@ def show_status(
     if not held:
         console.print("No destination holds anything.")
         return
-    places = _table("destination", "audience", "present>", "in flight>", "quarantined>")
+    places = plain_table("destination", "audience", "present>", "in flight>", "quarantined>")
     for each in held:
         places.add_row(
             each.destination, each.audience, *_numbers(each.present, each.in_flight, each.quarantined)
@@ -337,12 +350,12 @@ def show_preview(key: str, size: int, members: Sequence[ShownProfile], *, as_jso
         print_json({"audience": key, "members": size, "some": members})
         return
     console.print(f"[bold]{key}[/]  {size:,} members")
-    table = _table("profile", "identifiers", "traits", "last seen (UTC)")
+    table = plain_table("profile", "identifiers", "traits", "last seen (UTC)")
     for member in members:
         table.add_row(
             member.profile_id,
             ", ".join(f"{each.type}:{each.value}" for each in member.identifiers[:3]),
-            ", ".join(f"{name}={value}" for name, value in list(member.traits.items())[:3]),
+            ", ".join(f"{name}={trait.value}" for name, trait in list(member.traits.items())[:3]),
             f"{member.last_seen_at:%Y-%m-%d %H:%M}",
         )
     console.print(table)
@@ -375,7 +388,8 @@ def show_profile(
     console.print(f"  {seen}")
     for title, rows in (
         ("identifiers", [(each.type, each.value) for each in profile.identifiers]),
-        ("traits", [(name, str(value)) for name, value in profile.traits.items()]),
+        ("traits", [(name, str(trait.value), _source(trait)) for name, trait in profile.traits.items()]),
+        ("accounts", [_account(each) for each in profile.accounts]),
         ("events", [(name, f"{count:,}") for name, count in profile.events.items()]),
         ("latest", [(f"{at:%Y-%m-%d %H:%M}", name or kind) for at, kind, name in profile.recent]),
         ("merged", [(f"{at:%Y-%m-%d %H:%M}", f"{who} by {cause}") for who, cause, at in profile.merged]),
@@ -391,6 +405,15 @@ def show_profile(
         console.print(f"  [bold red]suppressed[/] since {suppressed:%Y-%m-%d %H:%M} UTC")
 
 
+def _source(trait: ShownTrait) -> str:
+    return f"[dim]{trait.occurred_at:%Y-%m-%d %H:%M} by {trait.message_id}[/]"
+
+
+def _account(account: ShownAccount) -> tuple[str, ...]:
+    traits = ", ".join(f"{name}={trait.value}" for name, trait in account.traits.items())
+    return (account.account, traits, f"[dim]since {account.first_seen_at:%Y-%m-%d}[/]")
+
+
 def show_checks(checks: Sequence[Check]) -> None:
     """Show what the doctor found."""
     for check in checks:
@@ -398,7 +421,7 @@ def show_checks(checks: Sequence[Check]) -> None:
         console.print(f"{sign}  {check.name}: {check.detail}")
 
 
-def _table(*columns: str) -> Table:
+def plain_table(*columns: str) -> Table:
     """A plain table; a column's name that ends in `>` is set to the right."""
     table = Table(box=None, padding=(0, 2), pad_edge=False, header_style="bold")
     for name in columns:

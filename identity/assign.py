@@ -73,7 +73,7 @@ def assign(
     """
     _keep_before(warehouse, everything=everything)
     answer(warehouse, vault, coded, linked)
-    _store_links(warehouse, coded, linked, everything=everything)
+    _store_links(warehouse, everything=everything)
     _replace(warehouse, everything=everything)
     _keep_history(warehouse, at)
     return _changes(warehouse)
@@ -87,7 +87,7 @@ def _keep_before(warehouse: Warehouse, *, everything: bool) -> None:
 
 
 def answer(warehouse: Warehouse, vault: Vault, coded: Coded, linked: Assigned) -> None:
-    """Fill the temporary tables `resolve_answers`, `resolve_profiles` and `resolve_merges`; store nothing.
+    """Fill `resolve_answers`, `resolve_profiles`, `resolve_merges` and `resolve_moved`; store nothing.
 
     Args:
         warehouse: holds the temporary tables that the rows were coded from.
@@ -168,6 +168,21 @@ def answer(warehouse: Warehouse, vault: Vault, coded: Coded, linked: Assigned) -
                 .join("resolve_rows AS r", using="place"),
             )
         )
+    moved = pa.table(
+        {
+            "place": coded.places[np.array(list(linked.moved), dtype=np.int64)],
+            "code": np.array(list(linked.moved.values()), dtype=np.int64),
+        }
+    )
+    with warehouse.scratch("moved", moved) as name:
+        warehouse.execute(
+            temporary(
+                "resolve_moved",
+                exp.select("m.place", "n.identifier_id")
+                .from_(exp.to_table(name).as_("m"))
+                .join("resolve_nodes AS n", using="code"),
+            )
+        )
 
 
 def _message_ids(warehouse: Warehouse, places: Ints) -> list[str]:
@@ -203,23 +218,8 @@ def _uuids(ids: np.ndarray, of: Ints) -> pa.Array:
     return pa.ExtensionArray.from_storage(pa.uuid(), storage.take(pa.array(of, mask=of < 0)))
 
 
-def _store_links(warehouse: Warehouse, coded: Coded, linked: Assigned, *, everything: bool) -> None:
+def _store_links(warehouse: Warehouse, *, everything: bool) -> None:
     """Replace the link log's rows, and point events at the profile that they were sent to, or back."""
-    moved = pa.table(
-        {
-            "place": coded.places[np.array(list(linked.moved), dtype=np.int64)],
-            "code": np.array(list(linked.moved.values()), dtype=np.int64),
-        }
-    )
-    with warehouse.scratch("moved", moved) as name:
-        warehouse.execute(
-            temporary(
-                "resolve_moved",
-                exp.select("m.place", "n.identifier_id")
-                .from_(exp.to_table(name).as_("m"))
-                .join("resolve_nodes AS n", using="code"),
-            )
-        )
     place = exp.column("place", "r").eq(exp.column("place", "m"))
     rows = exp.select().from_("resolve_rows AS r").join("resolve_moved AS m", on=place, join_type="left")
     if everything:

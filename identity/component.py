@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import combinations
-from typing import Any
 
 import networkx as nx
 import pyarrow as pa
@@ -70,7 +69,7 @@ def resolve_component(
 
 def as_graph(
     warehouse: Warehouse, found: Resolution, rules: IdentityRules, overrides: Sequence[Override]
-) -> nx.Graph:
+) -> nx.Graph[str]:
     """Read resolved components back as one graph, blocked identifiers included.
 
     Args:
@@ -136,10 +135,10 @@ def as_graph(
     return graph
 
 
-def _nodes(warehouse: Warehouse) -> nx.Graph:
+def _nodes(warehouse: Warehouse) -> nx.Graph[str]:
     unnested = exp.Unnest(expressions=[exp.column("identifiers")]).as_("identifier_id")
     carried = exp.select(unnested).distinct().from_("resolve_rows")
-    graph = nx.Graph()
+    graph: nx.Graph[str] = nx.Graph()
     for row in warehouse.query(
         exp.select("i.identifier_id", "i.type", "i.blocked", "a.profile_id")
         .from_(carried.subquery("c"))

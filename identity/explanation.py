@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
+from typing import cast
 
 import networkx as nx
 import pyarrow as pa
@@ -19,7 +20,7 @@ from identity.errors import NotFoundError
 from identity.identifiers import IdentityRules
 from identity.overrides import Override
 from identity.privacy.vault import Vault
-from identity.profiles import ShownIdentifier, show_identifiers
+from identity.shown import ShownIdentifier, show_identifiers
 from identity.store.warehouse import Warehouse
 
 __all__ = ["Bridge", "Cluster", "Explanation", "Glue", "Step", "explain_identifiers", "show_cluster"]
@@ -116,7 +117,7 @@ class Cluster:
         glue: identifiers that hold people together, those with most people first.
     """
 
-    graph: nx.Graph
+    graph: nx.Graph[str]
     start: str
     shown: dict[str, ShownIdentifier]
     bridges: tuple[Bridge, ...]
@@ -185,10 +186,11 @@ def show_cluster(
         NotFoundError: an event never carried it, or no resolve has seen it yet.
     """
     graph = _graph(warehouse, vault, rules, overrides, [identifier])
-    held = nx.Graph((one, other) for one, other, edge in graph.edges(data=True) if edge["held"])
+    held: nx.Graph[str] = nx.Graph()
+    held.add_edges_from((one, other) for one, other, edge in graph.edges(data=True) if edge["held"])
     shown = show_identifiers(warehouse, vault, list(graph))
     cut: list[tuple[tuple[int, int], tuple[str, str]]] = []
-    for one, other in nx.bridges(held):
+    for one, other in cast("list[tuple[str, str]]", list(nx.bridges(held))):
         held.remove_edge(one, other)
         near, far = (len(nx.node_connected_component(held, each)) for each in (one, other))
         held.add_edge(one, other)
@@ -212,7 +214,7 @@ def _graph(
     rules: IdentityRules,
     overrides: Sequence[Override],
     identifiers: Sequence[str],
-) -> nx.Graph:
+) -> nx.Graph[str]:
     found = resolve_component(warehouse, vault, rules, overrides, identifiers)
     graph = as_graph(warehouse, found, rules, overrides)
     for each in identifiers:
@@ -224,12 +226,12 @@ def _graph(
     return graph
 
 
-def _glue(graph: nx.Graph, shown: dict[str, ShownIdentifier], people: set[str]) -> tuple[Glue, ...]:
+def _glue(graph: nx.Graph[str], shown: dict[str, ShownIdentifier], people: set[str]) -> tuple[Glue, ...]:
     """What would fall apart without an identifier, looking at every link, held or refused."""
     found = []
     cutting = sorted(nx.articulation_points(graph), key=lambda node: (-graph.degree[node], node))
     for node in cutting[:_GLUES]:
-        rest = nx.subgraph_view(graph, filter_node=lambda each, node=node: each != node)
+        rest = graph.subgraph(each for each in graph if each != node)
         parts: set[str] = set()
         count = 0
         for neighbour in graph[node]:
@@ -245,7 +247,7 @@ def _glue(graph: nx.Graph, shown: dict[str, ShownIdentifier], people: set[str]) 
 
 def _steps(
     warehouse: Warehouse,
-    graph: nx.Graph,
+    graph: nx.Graph[str],
     edges: Sequence[tuple[str, str]],
     shown: dict[str, ShownIdentifier],
     overrides: Sequence[Override],

@@ -35,7 +35,7 @@ def cluster_svg(cluster: Cluster) -> str:
     nodes = sorted(near, key=lambda node: (near[node], node))[:_SHOWN]
     graph = cluster.graph.subgraph(nodes)
     places = _places(graph)
-    profiles = sorted({each for _, each in graph.nodes(data="profile") if each})
+    profiles = sorted({str(each["profile"]) for _, each in graph.nodes(data=True) if each["profile"]})
     colour = {each: _COLOURS[nth % len(_COLOURS)] for nth, each in enumerate(profiles)}
     glue = {each.identifier for each in cluster.glue}
     svg = ET.Element(
@@ -89,13 +89,9 @@ def _node(
     shown = cluster.shown[node]
     fill = colour.get(str(facts["profile"]), _LONELY)
     if glued:
-        ET.SubElement(
-            svg, "circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r="12", fill="none", stroke="#222222"
-        )
+        ET.SubElement(svg, "circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r="12", fill="none", stroke="#222222")
     if facts["blocked"]:
-        ET.SubElement(
-            svg, "rect", x=f"{x - 7:.1f}", y=f"{y - 7:.1f}", width="14", height="14", fill=_LONELY
-        )
+        ET.SubElement(svg, "rect", x=f"{x - 7:.1f}", y=f"{y - 7:.1f}", width="14", height="14", fill=_LONELY)
     else:
         ET.SubElement(svg, "circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r="8", fill=fill)
     weight = "bold" if node == cluster.start else "normal"
@@ -105,7 +101,7 @@ def _node(
     label.set("font-weight", weight)
 
 
-def _places(graph: nx.Graph) -> dict[str, tuple[float, float]]:
+def _places(graph: nx.Graph[str]) -> dict[str, tuple[float, float]]:
     """Where each node stands, in pixels; the same graph is always drawn the same."""
     found = nx.spring_layout(graph, seed=7, iterations=120, k=2.4 / max(len(graph), 1) ** 0.5)
     xs = [float(place[0]) for place in found.values()]

@@ -1,71 +1,30 @@
-"""Profiles: find one, show it, and take the match keys of many."""
+"""Profiles: find one, and take the match keys of many."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
-import orjson
 import pyarrow as pa
 from sqlglot import exp
 
 from identity.canonical import canonical
 from identity.errors import HashingError, NotFoundError, did_you_mean
 from identity.identifiers import IdentityRules
-from identity.masking import mask
 from identity.privacy.hashing import Candidate, HashedIdentifier, hash_value
 from identity.privacy.vault import SEALED_PREFIX, Vault
 from identity.store.warehouse import Warehouse
 
 __all__ = [
-    "ShownIdentifier",
-    "ShownProfile",
     "count_profiles",
+    "find_identifier",
     "find_profile",
     "identifier_token",
     "match_keys",
-    "show_identifiers",
-    "show_profile",
+    "newest_traits",
+    "profiles_of",
     "subjects_of",
 ]
-
-_RECENT = 10
-
-
-@dataclass(frozen=True, slots=True)
-class ShownIdentifier:
-    """One identifier of a profile; its value is masked unless the caller asked to see it."""
-
-    type: str
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class ShownProfile:
-    """A profile as it is shown.
-
-    Attributes:
-        profile_id: its id.
-        first_seen_at: receipt of its first event, UTC.
-        last_seen_at: its latest event, UTC.
-        identifiers: what points to it.
-        traits: name → value, newest first wins; personal values masked.
-        events: event name → how many.
-        recent: the latest events as (instant, kind, name).
-        merged: profiles that were merged into it, as (id, message id that caused it, instant).
-    """
-
-    profile_id: str
-    first_seen_at: datetime
-    last_seen_at: datetime
-    identifiers: tuple[ShownIdentifier, ...]
-    traits: dict[str, Any]
-    events: dict[str, int]
-    recent: tuple[tuple[datetime, str, str], ...]
-    merged: tuple[tuple[str, str, datetime], ...]
 
 
 def count_profiles(warehouse: Warehouse) -> int:
@@ -126,90 +85,50 @@ def find_profile(warehouse: Warehouse, vault: Vault, rules: IdentityRules, text:
     return str(found[0])
 
 
-def show_identifiers(
-    warehouse: Warehouse, vault: Vault, identifier_ids: Sequence[str], *, reveal: bool = False
-) -> dict[str, ShownIdentifier]:
-    """Show identifiers, by their ids, in order of type and id.
+def find_identifier(warehouse: Warehouse, vault: Vault, rules: IdentityRules, text: str) -> str:
+    """Find an identifier that some event carried, by its id or as `TYPE:VALUE`.
 
     Args:
-        warehouse: holds them.
-        vault: opens sealed values, to mask them.
-        identifier_ids: which ones.
-        reveal: True shows values in plain; the caller answers for the reason.
-    """
-    wanted = pa.table({"wanted_id": pa.array(identifier_ids, pa.string())})
-    with warehouse.scratch("wanted", wanted) as name:
-        rows = warehouse.query(
-            exp.select("i.identifier_id", "i.type", "i.value", "s.sealed")
-            .from_(exp.to_table(name).as_("w"))
-            .join(
-                "identifiers AS i",
-                on=exp.column("identifier_id", "i").eq(exp.cast(exp.column("wanted_id", "w"), "UUID")),
-            )
-            .join("sealed_values AS s", on="s.token = i.identifier_id", join_type="left")
-            .order_by("i.type", "i.identifier_id")
-        ).to_pylist()
-    shown = {}
-    for row in rows:
-        kind, value = row["type"], row["value"]
-        if value is None:
-            value = vault.open(kind, UUID(row["identifier_id"]), row["sealed"])
-        shown[row["identifier_id"]] = ShownIdentifier(kind, value if reveal else mask(kind, value))
-    return shown
+        warehouse: holds the identifiers.
+        vault: makes the identifier's token.
+        rules: know the identifier types.
+        text: an identifier id, or `TYPE:VALUE`.
 
-
-def show_profile(
-    warehouse: Warehouse, vault: Vault, profile_id: str, *, reveal: bool = False
-) -> ShownProfile:
-    """Gather what is known of one profile.
-
-    Args:
-        warehouse: holds it.
-        vault: opens sealed values, to mask them.
-        profile_id: its id.
-        reveal: True shows values in plain; the caller answers for the reason.
+    Returns:
+        The identifier's id.
 
     Raises:
-        NotFoundError: no such profile.
+        NotFoundError: no event carried it. The value is not repeated.
     """
-    base = warehouse.query(exp.select("*").from_("profiles").where(_is("profile_id", profile_id))).to_pylist()
-    if not base:
-        raise NotFoundError("No profile by that id.")
-    shown = show_identifiers(warehouse, vault, subjects_of(warehouse, profile_id), reveal=reveal)
-    traits = warehouse.query(
-        _newest_traits().where(_is("profile_id", profile_id, "newest")).order_by("name")
-    ).to_pylist()
-    events = warehouse.query(
-        exp.select("name", exp.Count(this=exp.Star()).as_("n"))
-        .from_("profile_events")
-        .where(_is("profile_id", profile_id))
-        .where(exp.column("name").neq(""))
-        .group_by("name")
-        .order_by("n DESC", "name")
-    ).to_pylist()
-    recent = warehouse.query(
-        exp.select("occurred_at", "kind", "name")
-        .from_("profile_events")
-        .where(_is("profile_id", profile_id))
-        .order_by("occurred_at DESC", "message_id DESC")
-        .limit(_RECENT)
-    ).to_pylist()
-    merged = warehouse.query(
-        exp.select("from_profile", "message_id", "merged_at")
-        .from_("merges")
-        .where(_is("to_profile", profile_id))
-        .order_by("merged_at", "message_id")
-    ).to_pylist()
-    return ShownProfile(
-        profile_id,
-        _utc(base[0]["first_seen_at"]),
-        _utc(base[0]["last_seen_at"]),
-        tuple(shown.values()),
-        {row["name"]: _shown(warehouse, vault, orjson.loads(row["value"]), reveal) for row in traits},
-        {row["name"]: row["n"] for row in events},
-        tuple((_utc(row["occurred_at"]), row["kind"], row["name"]) for row in recent),
-        tuple((row["from_profile"], row["message_id"], _utc(row["merged_at"])) for row in merged),
+    try:
+        wanted = str(UUID(text))
+    except ValueError:
+        wanted = identifier_token(vault, rules, text)
+    found = warehouse.query(
+        exp.select("identifier_id").from_("identifiers").where(_is("identifier_id", wanted))
     )
+    if not found.num_rows:
+        raise NotFoundError(
+            "No event carried that identifier; a profile's are in `audiences profile ID --json`."
+        )
+    return wanted
+
+
+def profiles_of(warehouse: Warehouse, identifier_ids: Sequence[str]) -> list[str | None]:
+    """The profile that each of some identifiers points to, in the order given; None when none does.
+
+    Args:
+        warehouse: holds the identity graph's answer.
+        identifier_ids: ids of identifiers.
+    """
+    ids = [exp.cast(exp.Literal.string(each), "UUID") for each in identifier_ids]
+    rows = warehouse.query(
+        exp.select("identifier_id", "profile_id")
+        .from_("identifier_profiles")
+        .where(exp.In(this=exp.column("identifier_id"), expressions=ids))
+    ).to_pylist()
+    known = {row["identifier_id"]: row["profile_id"] for row in rows}
+    return [known.get(each) for each in identifier_ids]
 
 
 def subjects_of(warehouse: Warehouse, profile_id: str) -> tuple[str, ...]:
@@ -256,7 +175,7 @@ def match_keys(
         from_traits = warehouse.query(
             exp.select("newest.profile_id", "s.token", "s.class", "s.sealed")
             .with_("people", as_=wanted)
-            .from_(_newest_traits().subquery("newest"))
+            .from_(newest_traits().subquery("newest"))
             .join("people AS p", using="profile_id")
             .join(
                 "sealed_values AS s",
@@ -300,11 +219,16 @@ def _hashed(recipe: str, value: str) -> HashedIdentifier | None:
         return None
 
 
-def _newest_traits() -> exp.Select:
-    """The current traits of every profile: the newest change of each, unless it removed the trait."""
+def newest_traits(table: str = "profile_traits", owner: str = "profile_id") -> exp.Select:
+    """The current traits of everybody: the newest change of each, unless it removed the trait.
+
+    Args:
+        table: where the changes are.
+        owner: the column that says whose they are.
+    """
     order = exp.Window(
         this=exp.RowNumber(),
-        partition_by=[exp.column("profile_id"), exp.column("name")],
+        partition_by=[exp.column(owner), exp.column("name")],
         order=exp.Order(
             expressions=[
                 exp.Ordered(this=exp.column("occurred_at"), desc=True),
@@ -312,9 +236,11 @@ def _newest_traits() -> exp.Select:
             ]
         ),
     )
-    ranked = exp.select("profile_id", "name", "value", order.as_("place")).from_("profile_traits")
+    ranked = exp.select(
+        exp.column(owner), "name", "value", "message_id", "occurred_at", order.as_("place")
+    ).from_(table)
     return (
-        exp.select("profile_id", "name", "value")
+        exp.select(exp.column(owner), "name", "value", "message_id", "occurred_at")
         .from_(ranked.subquery("newest"))
         .where(exp.column("place").eq(1), exp.column("value").is_(exp.null()).not_())
     )
@@ -322,30 +248,3 @@ def _newest_traits() -> exp.Select:
 
 def _is(column: str, identifier: str, table: str | None = None) -> exp.Expr:
     return exp.column(column, table).eq(exp.cast(exp.Literal.string(identifier), "UUID"))
-
-
-def _utc(instant: datetime) -> datetime:
-    return instant.replace(tzinfo=UTC)
-
-
-def _shown(warehouse: Warehouse, vault: Vault, value: Any, reveal: bool) -> Any:
-    match value:
-        case dict():
-            return {key: _shown(warehouse, vault, inner, reveal) for key, inner in value.items()}
-        case list():
-            return [_shown(warehouse, vault, inner, reveal) for inner in value]
-        case str() if value.startswith(SEALED_PREFIX):
-            return _opened(warehouse, vault, value.removeprefix(SEALED_PREFIX), reveal)
-        case _:
-            return value
-
-
-def _opened(warehouse: Warehouse, vault: Vault, token: str, reveal: bool) -> str:
-    found = warehouse.query(
-        exp.select("class", "sealed").from_("sealed_values").where(_is("token", token))
-    ).to_pylist()
-    if not found:
-        return "•••"
-    kind = found[0]["class"]
-    value = vault.open(kind, UUID(token), found[0]["sealed"])
-    return value if reveal else mask(kind, value)

@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from identity.identifiers import IdentityRules
 from identity.privacy.vault import Vault
-from identity.profiles import ShownIdentifier, show_identifiers
+from identity.shown import ShownIdentifier, show_identifiers
 from identity.store.warehouse import Warehouse
 from identity.tables import temporary
 
@@ -57,14 +57,12 @@ class SharedIdentifier:
 
     Attributes:
         identifier: which one, masked.
-        identifier_id: its id, for `audiences identity cluster`.
         people: ids of persons that it was seen with.
         neighbours: identifiers that it was seen with.
         blocked: True when it is blocked already.
     """
 
     identifier: ShownIdentifier
-    identifier_id: str
     people: int
     neighbours: int
     blocked: bool
@@ -215,7 +213,6 @@ def _shared(warehouse: Warehouse, vault: Vault, limit: int) -> tuple[SharedIdent
     return tuple(
         SharedIdentifier(
             shown[row["identifier_id"]],
-            row["identifier_id"],
             row["people"],
             row["neighbours"],
             row["blocked"],

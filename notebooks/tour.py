@@ -36,8 +36,9 @@ from audiences.show import REASONS
 from audiences.start import create_project
 from exporters.desired import preview_audience
 from identity.ingest import ingest
-from identity.profiles import find_profile, show_profile
+from identity.profiles import find_profile
 from identity.resolve import resolve
+from identity.shown import show_profile
 
 alt.renderers.enable("png")  # a picture is shown offline and on a code host as well
 AS_OF = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -77,7 +78,7 @@ print(f"{resolved.profiles:,} profiles from {resolved.events:,} events; {resolve
 someone = find_profile(stores.warehouse, stores.vault, rules, "user_id:u0008")
 profile = show_profile(stores.warehouse, stores.vault, someone)
 print(*(f"{each.type:14} {each.value}" for each in profile.identifiers), sep="\n")
-pd.Series(profile.traits)
+pd.Series({name: trait.value for name, trait in profile.traits.items()})
 
 # %% [markdown]
 # ## Audiences, in Python and in words
