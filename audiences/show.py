@@ -186,8 +186,9 @@ def resolved_sentence(report: ResolveReport) -> str:
         text += f"; {report.left_out:,} left out by limits"
     changes = report.changes
     if changes.moved:
+        profiles = "profile" if changes.merged == 1 else "profiles"
         text += (
-            f"; changed: {changes.merged:,} profiles merged, {changes.split:,} split, "
+            f"; changed: {changes.merged:,} {profiles} merged, {changes.split:,} split, "
             f"{changes.moved:,} identifiers moved"
         )
     if report.unattributed:

@@ -1,101 +1,159 @@
-"""How long resolving takes, beside networkx on the same links in the same run.
+"""How long a resolve takes, side by side with others that only find connected components.
 
-    python benchmarks/resolve.py [--lists 1000000] [--shared 0.02] [--rounds 3]
+    python -m benchmarks.resolve [--links 1000000] [--without NAME ...] [--rounds 1]
 
-People have a user id, two e-mail addresses and four devices; each list names the person's user id or one of
-their addresses, and one of their devices. `--shared` is the part of devices that a second person uses too, so
-that a limit binds and the component is replayed. networkx only finds connected components: no limits, no
-merges, no order.
+Ours starts from the events in the warehouse file and ends when links, profiles, merges and history are
+stored: grouping, coding, limits and writing back included. The others start from the same links as pairs of
+texts in memory. Every contender runs in a process of its own; peak memory is that process's. Afterwards three
+batches of 1,000 new events are resolved one after another. Rivals come with the extra `bench`.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
 from statistics import median
 
-import networkx as nx
 import numpy as np
+import pyarrow.parquet as pq
 
-from identity.graph import Graph, GraphRules, Ints, Links, resolve_graph
+from benchmarks.identity_events import Made, chunks, load, make
+from benchmarks.rivals import RIVALS, pairs_of
+from identity.identifiers import IdentityRules, anonymous_id, custom, phone
+from identity.privacy.vault import Vault
+from identity.resolve import resolve
+from identity.store.warehouse import open_warehouse
+from identity.tables import create_tables
 
-USER, EMAIL, DEVICE = 0, 1, 2
-RULES = GraphRules(
-    limits=(1, 5, 5), windows=(None, None, None), priorities=(1, 2, 3), unique=(True, False, False)
-)
-EACH = 7  # identifiers a person has: one user id, two addresses, four devices
-PER_PERSON = 5  # lists a person
-
-
-def people(lists: int, shared: float, seed: int = 20_240_301) -> tuple[Links, Ints]:
-    """Make the identifier lists of as many people as it takes, and their types.
-
-    Args:
-        lists: identifier lists in all.
-        shared: part of the people one of whose devices is also used by the next person.
-        seed: of the random choices.
-    """
-    random = np.random.default_rng(seed)
-    persons = max(lists // PER_PERSON, 2)
-    types = np.tile([USER, EMAIL, EMAIL, DEVICE, DEVICE, DEVICE, DEVICE], persons)
-    who = np.arange(lists) % persons
-    left = who * EACH + random.integers(0, 3, lists)
-    owner = np.where(random.random(lists) < shared / PER_PERSON, (who + 1) % persons, who)
-    right = owner * EACH + 3 + random.integers(0, 4, lists)
-    at = random.permutation(lists)
-    return (
-        Links(
-            offsets=np.arange(0, 2 * lists + 1, 2, dtype=np.int64),
-            codes=np.column_stack([left, right]).ravel().astype(np.int64),
-            occurred_at=at.astype(np.int64),
-            message_ids=[f"m{number}" for number in range(lists)],
-            last_occurred_at=at.astype(np.int64),
-        ),
-        types.astype(np.int64),
-    )
+RULES = IdentityRules(phone(limit=3), anonymous_id(limit=20), custom("ios.id", limit=5))
+VAULT = Vault(bytes(32))
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+BATCH = 1_000
 
 
-def components(links: Links) -> int:
-    """Count connected components with networkx."""
-    graph = nx.Graph()
-    graph.add_edges_from(links.codes.reshape(-1, 2).tolist())
-    return sum(1 for _ in nx.connected_components(graph))
-
-
-def timed(work: Callable[[], object], rounds: int) -> tuple[float, object]:
-    """Run a few times; give the median of the seconds, and the last answer."""
-    seconds = []
-    answer: object = None
-    for _ in range(rounds):
+def ours(folder: Path) -> dict[str, object]:
+    """Resolve everything, then three small batches."""
+    warehouse = open_warehouse(f"duckdb:///{folder / 'warehouse.duckdb'}")
+    start = time.perf_counter()
+    report = resolve(warehouse, VAULT, RULES, as_of=AT)
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    batches = []
+    for number in range(3):
+        made = later(make(int((folder / "links").read_text())), number)
+        for rows in chunks(made, first_number=1_000_000_000 + number * BATCH):
+            warehouse.append("events", rows)
+            warehouse.append("arrivals", rows)
         start = time.perf_counter()
-        answer = work()
-        seconds.append(time.perf_counter() - start)
-    return median(seconds), answer
+        found = resolve(warehouse, VAULT, RULES, as_of=AT)
+        batches.append((time.perf_counter() - start, found.looked_at, found.replayed))
+    warehouse.close()
+    return {
+        "seconds": seconds,
+        "found": report.profiles,
+        "peak": peak,
+        "replayed": report.replayed,
+        "left_out": report.left_out,
+        "batches": batches,
+    }
+
+
+def later(made: Made, number: int) -> Made:
+    """A thousand of the events again, of mixed people, each after everything that happened before."""
+    random = np.random.default_rng(number)
+    rows = np.sort(random.choice(len(made.at), BATCH, replace=False))
+    codes = [made.codes[made.offsets[row] : made.offsets[row + 1]] for row in rows]
+    # a third of them on another's device: these bring new links
+    for each, other in zip(codes[::3], reversed(codes), strict=False):
+        each[-1] = other[-1]
+    offsets = np.concatenate([[0], np.cumsum([len(each) for each in codes])])
+    at = made.at.max() + 1 + np.arange(BATCH) + number * BATCH
+    return Made(offsets, np.concatenate(codes), at, made.types, made.blocked)
+
+
+def rival(name: str, folder: Path) -> dict[str, object]:
+    """Let one of the others find components."""
+    pairs = pq.read_table(folder / "pairs.parquet")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    found = RIVALS[name](pairs)
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"seconds": seconds, "found": found, "peak": peak, "input": before}
+
+
+def prepare(links: int, folder: Path) -> int:
+    """Make the events once, as a warehouse and as pairs; return how many pairs."""
+    made = make(links)
+    warehouse = open_warehouse(f"duckdb:///{folder / 'warehouse.duckdb'}")
+    create_tables(warehouse)
+    load(warehouse, made)
+    warehouse.close()
+    (folder / "links").write_text(str(links))
+    pairs = pairs_of(made)
+    pq.write_table(pairs, folder / "pairs.parquet")
+    return len(pairs)
 
 
 def main() -> None:
-    """Print one row a workload."""
+    """Print one row a contender."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--lists", type=int, default=1_000_000)
-    parser.add_argument("--shared", type=float, default=0.02)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--links", type=int, default=1_000_000)
+    parser.add_argument("--without", nargs="*", default=[], choices=list(RIVALS))
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--contender", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
-    print(f"{chosen.lists:,} identifier lists, median of {chosen.rounds}")
-    print(f"{'workload':<34}{'seconds':>9}{'profiles':>11}{'replayed':>10}{'networkx':>10}{'ratio':>7}")
-    for name, shared in (("no limit binds", 0.0), (f"{chosen.shared:.0%} share a device", chosen.shared)):
-        links, types = people(chosen.lists, shared)
-        ours, graph = timed(
-            lambda links=links, types=types: resolve_graph(links, types, RULES), chosen.rounds
-        )
-        theirs, found = timed(lambda links=links: components(links), chosen.rounds)
-        assert isinstance(graph, Graph)
-        if not shared:
-            assert len(graph.founders) == found
+    if chosen.contender == "prepare":
+        print(json.dumps(prepare(chosen.links, chosen.folder)))
+        return
+    if chosen.contender:
+        name, folder = chosen.contender, chosen.folder
+        print(json.dumps(ours(folder) if name == "ours" else rival(name, folder)))
+        return
+
+    def run(name: str, folder: Path) -> object:
+        arguments = ["--links", str(chosen.links), "--contender", name, "--folder", str(folder)]
+        command = [sys.executable, "-m", "benchmarks.resolve", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return json.loads(done.stdout.splitlines()[-1])
+
+    seconds: dict[str, list[float]] = {}
+    facts: dict[str, dict[str, object]] = {}
+    for _ in range(chosen.rounds):
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place)
+            pairs = run("prepare", folder)
+            for name in ("ours", *(each for each in RIVALS if each not in chosen.without)):
+                found = run(name, folder)
+                assert isinstance(found, dict)
+                facts[name] = found
+                seconds.setdefault(name, []).append(found["seconds"])
+    show(chosen.links, int(str(pairs)), {name: median(each) for name, each in seconds.items()}, facts)
+
+
+def show(links: int, pairs: int, seconds: dict[str, float], facts: dict[str, dict[str, object]]) -> None:
+    """Print what was measured."""
+    print(f"{links:,} events that carry a link ({pairs:,} pairs) and {links * 3 // 10:,} visits")
+    print(f"{'':<24}{'seconds':>9}{'ours is':>10}{'peak MB':>9}{'B/link':>8}{'found':>13}")
+    for name, each in seconds.items():
+        peak = int(str(facts[name]["peak"])) * 1024
+        faster = "" if name == "ours" else f"{each / seconds['ours']:.2f}x"
         print(
-            f"{name:<34}{ours:>9.2f}{len(graph.founders):>11,}{graph.replayed:>10,}"
-            f"{theirs:>10.2f}{theirs / ours:>6.1f}x"
+            f"{name:<24}{each:>9.2f}{faster:>10}{peak / 1e6:>9,.0f}{peak / links:>8,.0f}"
+            f"{int(str(facts[name]['found'])):>13,}"
         )
+    mine = facts["ours"]
+    print(f"\nours: {mine['replayed']:,} lists replayed, {mine['left_out']:,} identifiers left out by limits")
+    for nth, (took, looked_at, replayed) in enumerate(mine["batches"], start=1):  # type: ignore[arg-type, misc]
+        print(f"batch {nth} of {BATCH:,}: {took:.2f} s, {looked_at:,} lists looked at, {replayed:,} replayed")
 
 
 if __name__ == "__main__":

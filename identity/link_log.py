@@ -160,34 +160,35 @@ def _gather(
     rules: IdentityRules,
     overrides: Sequence[Override],
 ) -> None:
-    """Group the source's rows by list, and number them in canonical order."""
+    """Group the source's rows by list, and number them as they come."""
     keys: list[exp.Expr] = [exp.column("identifiers"), *_eras(overrides)]
     if any(each.window != "ever" for each in rules.types):
         keys.append(exp.column("message_id"))
-    first = exp.Tuple(expressions=[exp.column("occurred_at"), exp.column("message_id")])
+    first = exp.Struct(
+        expressions=[
+            exp.PropertyEQ(this=exp.to_identifier(name), expression=exp.column(name))
+            for name in ("occurred_at", "message_id")
+        ]
+    )
     grouped = (
         exp.select("identifiers")
         .select(
             exp.AnyValue(this=exp.column("subject")).as_("subject"),
             exp.Max(this=exp.column("moved_to")).as_("moved_to"),
-            exp.Min(this=exp.column("occurred_at")).as_("occurred_at"),
-            exp.ArgMin(this=exp.column("message_id"), expression=first).as_("message_id"),
+            exp.Min(this=first).as_("first"),
             exp.Max(this=exp.column("last_occurred_at")).as_("last_occurred_at"),
             exp.Min(this=exp.column("received_at")).as_("received_at"),
         )
         .from_(source.subquery("s"))
         .group_by(*keys)
     )
-    place = exp.Window(
-        this=exp.RowNumber(),
-        order=exp.Order(
-            expressions=[exp.Ordered(this=exp.column(name)) for name in ("occurred_at", "message_id")]
-        ),
-    )
+    place = exp.Window(this=exp.RowNumber())
     warehouse.execute(
         temporary(
             "resolve_rows",
-            exp.select((place - 1).as_("place"), *_COLUMNS).from_(grouped.subquery("g")),
+            exp.select((place - 1).as_("place"), "identifiers", "subject", "moved_to")
+            .select("first.occurred_at", "first.message_id", "last_occurred_at", "received_at")
+            .from_(grouped.subquery("g")),
         )
     )
 
@@ -267,11 +268,36 @@ def _coded(warehouse: Warehouse, types: Ints) -> Coded:
     ends = np.cumsum(sizes)
     codes = np.full(int(ends[-1]) if len(ends) else 0, -1, dtype=np.int64)
     codes[(ends - sizes)[_integers(found, "place")] + _integers(found, "nth") - 1] = _integers(found, "code")
-    linkable = codes >= 0
-    kept = np.bincount(np.repeat(np.arange(len(sizes)), sizes)[linkable], minlength=len(sizes))
-    places = np.flatnonzero(kept)
+    kept = np.bincount(np.repeat(np.arange(len(sizes)), sizes)[codes >= 0], minlength=len(sizes))
+    order = _canonical(warehouse, at)
+    places = order[kept[order] > 0]
+    spread_sizes = sizes[places]
+    starts = np.cumsum(spread_sizes) - spread_sizes
+    codes = codes[np.arange(spread_sizes.sum()) + np.repeat((ends - sizes)[places] - starts, spread_sizes)]
     offsets = np.concatenate([[0], np.cumsum(kept[places])]).astype(np.int64)
-    return Coded(Links(offsets, codes[linkable], at[places], last[places]), places, types)
+    return Coded(Links(offsets, codes[codes >= 0], at[places], last[places]), places, types)
+
+
+def _canonical(warehouse: Warehouse, at: Ints) -> Ints:
+    """The places of `resolve_rows` in the order (occurred_at, message_id)."""
+    order = np.argsort(at, kind="stable")
+    ordered = at[order]
+    same = ordered[1:] == ordered[:-1]
+    ties = np.flatnonzero(np.r_[same, False] | np.r_[False, same]) if len(order) else order
+    if not len(ties):
+        return order
+    wanted = pa.table({"nth": np.arange(len(ties)), "place": order[ties]})
+    with warehouse.scratch("wanted", wanted) as name:
+        names = warehouse.query(
+            exp.select("w.nth", "r.message_id")
+            .from_(exp.to_table(name).as_("w"))
+            .join("resolve_rows AS r", using="place")
+        )
+    tied = pa.table(
+        {"at": ordered[ties][_integers(names, "nth")], "message_id": names["message_id"], "nth": names["nth"]}
+    ).sort_by([("at", "ascending"), ("message_id", "ascending")])
+    order[ties] = order[ties[_integers(tied, "nth")]]
+    return order
 
 
 def _integers(table: pa.Table, name: str) -> Ints:

@@ -109,7 +109,7 @@ def find_identifier(warehouse: Warehouse, vault: Vault, rules: IdentityRules, te
     )
     if not found.num_rows:
         raise NotFoundError(
-            "No event carried that identifier; a profile's are in `audiences profile ID --json`."
+            "No event carried that identifier; `audiences profile ID --json` lists those of a profile."
         )
     return wanted
 

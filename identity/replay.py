@@ -12,9 +12,9 @@ order of their identifiers' codes.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import numpy as np
 
@@ -26,6 +26,9 @@ FULL = -1
 """Stands for a type in a refusal: the profile holds as many identifiers as it may."""
 MERGED_TOO_OFTEN = -2
 """Stands for a type in a refusal: the profile absorbed as many others as it may."""
+
+_AT_ONCE = 100_000
+"""Rows that are turned into Python's lists at a time."""
 
 Refused = tuple[int, int, int, int]
 """Row, the code that was left out, the code it was not linked to or -1, and the kind that refused it."""
@@ -44,13 +47,13 @@ class Replayed:
     moved_to: Ints
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Profile:
     """A profile while rows are replayed: its first row, when it first saw whom, and how many of each kind."""
 
     founder: int
     first_seen: dict[int, int]
-    counts: Counter[int] = field(default_factory=Counter)
+    counts: dict[int, int] = field(default_factory=dict)
     merges: int = 0
 
 
@@ -58,17 +61,18 @@ class _Kinds:
     """Which kinds an identifier counts for: its type, and one for each pair that must stay apart."""
 
     def __init__(self, types: Ints, rules: GraphRules, apart: Sequence[tuple[int, int]]) -> None:
-        self.types = types
-        self.extra: dict[int, tuple[int, ...]] = {}
+        self.types = types.tolist()
+        self._alone = [(kind,) for kind in range(len(rules.limits))]
+        self._extra: dict[int, tuple[int, ...]] = {}
         for number, pair in enumerate(apart, start=len(rules.limits)):
             for code in pair:
-                self.extra[code] = (*self.extra.get(code, ()), number)
+                self._extra[code] = (*self._extra.get(code, ()), number)
         self.limits = dict(enumerate((*rules.limits, *(1 for _ in apart))))
         self.windows = {kind: window for kind, window in enumerate(rules.windows) if window is not None}
 
     def of(self, code: int) -> tuple[int, ...]:
-        own = int(self.types[code])
-        return (own, *self.extra[code]) if code in self.extra else (own,)
+        own = self._alone[self.types[code]]
+        return (*own, *self._extra[code]) if code in self._extra else own
 
 
 def _ranked(links: Links, row: int, types: Ints, rules: GraphRules) -> list[int]:
@@ -100,16 +104,13 @@ def replay(
     profiles: dict[int, _Profile] = {}
     merges: list[tuple[int, int, int]] = []
     moved: list[tuple[int, int]] = []
-    for row, ids in _lists(links, rows, types, rules):
-        at = int(links.occurred_at[row])
+    for row, at, ids in _lists(links, rows, types, rules):
         own = ids[0]
         while True:
-            matched = _matched(ids, holder)
-            fresh = [code for code in ids if code not in holder]
-            if len(ids) == 1 or (len(matched) == 1 and not fresh):
+            matched, fresh = _matched(ids, holder)
+            if not fresh and len(matched) == 1:
                 break
-            over = _over_limit(matched, fresh, at, kinds)
-            if over is None:
+            if len(ids) == 1 or (over := _over_limit(matched, fresh, at, kinds)) is None:
                 break
             left_out = ids.pop()
             if refused is not None:
@@ -119,11 +120,15 @@ def replay(
             profiles[row] = profile
             _add(profile, fresh, at, holder, kinds)
             continue
-        if len(matched) == 1 and not fresh:
-            continue
-        home, *others = matched
-        joined = sum(profile.merges for profile in matched) + len(others)
-        total = len(fresh) + sum(len(profile.first_seen) for profile in matched)
+        home = matched[0]
+        if len(matched) == 1:
+            if not fresh:
+                continue
+            joined = home.merges
+            total = len(fresh) + len(home.first_seen)
+        else:
+            joined = sum(profile.merges for profile in matched) + len(matched) - 1
+            total = len(fresh) + sum(len(profile.first_seen) for profile in matched)
         if joined > rules.max_merges or total > rules.max_identifiers:
             stays = next(code for code in ids if code in holder)
             if stays != own:
@@ -132,10 +137,11 @@ def replay(
                 cap = MERGED_TOO_OFTEN if joined > rules.max_merges else FULL
                 refused.extend((row, code, -1, cap) for code in ids if holder.get(code) is not holder[stays])
             continue
-        for other in others:
+        for other in matched[1:]:
             merges.append((other.founder, home.founder, row))
             home.first_seen.update(other.first_seen)
-            home.counts.update(other.counts)
+            for kind, count in other.counts.items():
+                home.counts[kind] = home.counts.get(kind, 0) + count
             holder.update(dict.fromkeys(other.first_seen, home))
             del profiles[other.founder]
         home.merges = joined
@@ -145,54 +151,79 @@ def replay(
     )
 
 
-def _lists(links: Links, rows: Ints, types: Ints, rules: GraphRules) -> Iterator[tuple[int, list[int]]]:
-    """The rows with their identifiers once each, the highest priority first; few at a time as lists."""
+def _lists(links: Links, rows: Ints, types: Ints, rules: GraphRules) -> Iterator[tuple[int, int, list[int]]]:
+    """The rows with their instants and identifiers once each, the highest priority first."""
     priority = np.array(rules.priorities, dtype=np.int64)
-    for start in range(0, len(rows), 100_000):
-        part = rows[start : start + 100_000]
-        lengths = (links.offsets[part + 1] - links.offsets[part]).tolist()
+    for start in range(0, len(rows), _AT_ONCE):
+        part = rows[start : start + _AT_ONCE]
+        lengths = links.offsets[part + 1] - links.offsets[part]
         ends = np.cumsum(lengths)
         spread = np.arange(ends[-1]) + np.repeat(links.offsets[part] - (ends - lengths), lengths)
         codes = links.codes[spread]
         order = np.lexsort((priority[types[codes]], np.repeat(np.arange(len(part)), lengths)))
         ranked = codes[order].tolist()
-        for row, length, end in zip(part.tolist(), lengths, ends.tolist(), strict=True):
-            yield row, list(dict.fromkeys(ranked[end - length : end]))
+        begin = 0
+        for row, at, end in zip(part.tolist(), links.occurred_at[part].tolist(), ends.tolist(), strict=True):
+            ids = ranked[begin:end]
+            begin = end
+            yield row, at, ids if len(ids) == 1 else list(dict.fromkeys(ids))
 
 
-def _matched(ids: Sequence[int], holder: Mapping[int, _Profile]) -> list[_Profile]:
-    """The profiles that hold any of the identifiers, the oldest first."""
-    found = {holder[code].founder: holder[code] for code in ids if code in holder}
-    return [found[founder] for founder in sorted(found)]
+def _matched(ids: Sequence[int], holder: Mapping[int, _Profile]) -> tuple[list[_Profile], list[int]]:
+    """The profiles that hold any of the identifiers, the oldest first, and the ones that none holds."""
+    matched: list[_Profile] = []
+    fresh: list[int] = []
+    for code in ids:
+        profile = holder.get(code)
+        if profile is None:
+            fresh.append(code)
+        elif profile not in matched:
+            matched.append(profile)
+    if len(matched) > 1:
+        matched.sort(key=attrgetter("founder"))
+    return matched, fresh
 
 
 def _add(
     profile: _Profile, fresh: Sequence[int], at: int, holder: dict[int, _Profile], kinds: _Kinds
 ) -> None:
+    counts = profile.counts
     for code in fresh:
         profile.first_seen[code] = at
-        profile.counts.update(kinds.of(code))
         holder[code] = profile
+        for kind in kinds.of(code):
+            counts[kind] = counts.get(kind, 0) + 1
 
 
 def _over_limit(matched: Sequence[_Profile], fresh: Sequence[int], at: int, kinds: _Kinds) -> int | None:
     """The kind that would be too many, or None; profiles are within limits, so only growth is looked at."""
-    growing = {kind for code in fresh for kind in kinds.of(code)}
+    if len(fresh) == 1 and len(matched) == 1:
+        for kind in kinds.of(fresh[0]):
+            if _held(matched[0], kind, at, kinds) >= kinds.limits[kind]:
+                return kind
+        return None
+    growing: dict[int, int] = {}
+    for code in fresh:
+        for kind in kinds.of(code):
+            growing[kind] = growing.get(kind, 0) + 1
     if len(matched) > 1:
-        growing.update(*(profile.counts for profile in matched))
-    for kind in sorted(growing):
-        if kind in kinds.windows:
-            since = at - kinds.windows[kind]
-            count = sum(
-                seen > since and kind == int(kinds.types[code])
-                for profile in matched
-                for code, seen in profile.first_seen.items()
-            )
-        else:
-            count = sum(profile.counts[kind] for profile in matched)
-        if count + sum(kind in kinds.of(code) for code in fresh) > kinds.limits[kind]:
-            return kind
-    return None
+        for profile in matched:
+            for kind in profile.counts:
+                growing.setdefault(kind, 0)
+    over = [
+        kind
+        for kind, more in growing.items()
+        if more + sum(_held(profile, kind, at, kinds) for profile in matched) > kinds.limits[kind]
+    ]
+    return min(over, default=None)
+
+
+def _held(profile: _Profile, kind: int, at: int, kinds: _Kinds) -> int:
+    """How many of a kind a profile holds, within the kind's window when it has one."""
+    if not kinds.windows or kind not in kinds.windows:
+        return profile.counts.get(kind, 0)
+    since = at - kinds.windows[kind]
+    return sum(seen > since and kind == kinds.types[code] for code, seen in profile.first_seen.items())
 
 
 def drop_links(
