@@ -7,7 +7,7 @@ from typing import Literal
 
 from identity.canonical import canonical
 from identity.identifiers import IdentityRules
-from identity.privacy.classification import personal_class
+from identity.privacy.classification import field_class
 from identity.privacy.vault import SEALED_PREFIX, Vault
 
 __all__ = ["FieldPrivacy"]
@@ -19,7 +19,7 @@ class FieldPrivacy:
 
     Attributes:
         vault: makes tokens.
-        rules: know the default region of telephone numbers.
+        rules: know the default region of telephone numbers, and which custom types are personal.
     """
 
     vault: Vault
@@ -32,7 +32,7 @@ class FieldPrivacy:
             where: trait or property.
             path: keys from the outermost to the innermost.
         """
-        return personal_class(where, path) is not None
+        return field_class(where, path, self.rules) is not None
 
     def tokenise(
         self, where: Literal["trait", "property"], path: tuple[str, ...], literal: str
@@ -44,7 +44,7 @@ class FieldPrivacy:
             path: keys from the outermost to the innermost.
             literal: what the rule compares with.
         """
-        kind = personal_class(where, path)
+        kind = field_class(where, path, self.rules)
         if kind is None:
             return None
         value = canonical(kind, literal, self.rules.default_region) or literal.strip()

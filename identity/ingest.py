@@ -23,7 +23,7 @@ from identity.canonical import canonical, looks_personal
 from identity.events import Event, Refusal, content_id, parse_event
 from identity.identifiers import IdentityRules, is_blocked
 from identity.mapping import Mapped
-from identity.privacy.classification import Place, personal_class
+from identity.privacy.classification import Place, field_class
 from identity.privacy.consent import ConsentRecord, record_consent
 from identity.privacy.vault import SEALED_PREFIX, Vault
 from identity.reading import Record, read_records
@@ -139,6 +139,8 @@ class _Sealer:
     def conceal(self, place: Place, value: Any, path: tuple[str, ...], batch: _Batch) -> Any:
         """Replace every personal value in a tree by the text that stands for it."""
         if isinstance(value, dict):
+            if path[-1:] == ("externalIds",):
+                return self._external_id(value, batch)
             kinds = self._kinds.setdefault((place, path), {})
             concealed = {}
             for key, inner in value.items():
@@ -147,12 +149,24 @@ class _Sealer:
                     concealed[self.embedded(name, batch)] = self.conceal(place, inner, (*path, name), batch)
                     continue
                 if name not in kinds:
-                    kinds[name] = personal_class(place, (*path, name))
+                    kinds[name] = field_class(place, (*path, name), self._rules)
                 concealed[self.embedded(name, batch)] = self._scalar(kinds[name], inner, batch)
             return concealed
         if isinstance(value, list):
             return [self.conceal(place, inner, path, batch) for inner in value]
-        return self._scalar(personal_class(place, path) if path else None, value, batch)
+        return self._scalar(field_class(place, path, self._rules) if path else None, value, batch)
+
+    def _external_id(self, given: dict[str, Any], batch: _Batch) -> dict[str, Any]:
+        """Conceal one of `context.externalIds`, whose `type` says what its `id` is."""
+        kind = field_class("trait", (str(given.get("type", "")),), self._rules)
+        return {
+            self.embedded(str(key), batch): (
+                self._scalar(kind, inner, batch)
+                if key == "id" and not isinstance(inner, (dict, list))
+                else self.conceal("context", inner, (str(key),), batch)
+            )
+            for key, inner in given.items()
+        }
 
     def _scalar(self, kind: str | None, value: Any, batch: _Batch) -> Any:
         if value is None or isinstance(value, bool):

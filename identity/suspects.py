@@ -18,7 +18,7 @@ from identity.tables import temporary
 
 __all__ = ["SharedIdentifier", "SuspectProfile", "Suspects", "TypeReport", "find_suspects"]
 
-MANY = 10
+_MANY = 10
 """So many values of a type per person, or people per value, and it identifies nobody."""
 _BIG = 25
 """Identifiers from which on a profile is worth a look."""
@@ -188,7 +188,7 @@ def _types(warehouse: Warehouse, rules: IdentityRules, people: Sequence[str]) ->
 def _verdict(values_per_person: float | None, shared: dict[str, float] | None, people: Sequence[str]) -> str:
     if values_per_person is None or shared is None:
         return f"unknown: never seen with {' or '.join(people) or 'a unique type'}"
-    if values_per_person >= MANY:
+    if values_per_person >= _MANY:
         return f"reject: {values_per_person:.0f} values a person, so it changes too often to tell who is who"
     if shared["shared"] > 0.05:
         return (
@@ -196,7 +196,7 @@ def _verdict(values_per_person: float | None, shared: dict[str, float] | None, p
             "lower its limit, or leave it out of the rules"
         )
     if shared["crowded"]:
-        return f"good, but block the {shared['crowded']:,} values that {MANY} or more people share"
+        return f"good, but block the {shared['crowded']:,} values that {_MANY} or more people share"
     return "good"
 
 
@@ -255,7 +255,7 @@ def _profiles(warehouse: Warehouse, people: Sequence[str], limit: int) -> tuple[
                 exp.column("identifiers", "h") >= _BIG,
                 exp.column("people", "h") > 1,
                 exp.column("traits", "t") > 0,
-                exp.column("n", "g") >= MANY,
+                exp.column("n", "g") >= __MANY,
             )
         )
         .order_by("h.people DESC", "coalesce(t.traits, 0) DESC", "h.identifiers DESC", "h.profile_id")
@@ -272,6 +272,6 @@ def _reasons(row: dict[str, object]) -> tuple[str, ...]:
         reasons.append(f"contradicting traits: {row['names']}")
     if int(str(row["identifiers"])) >= _BIG:
         reasons.append(f"{row['identifiers']} identifiers")
-    if int(str(row["merges"] or 0)) >= MANY:
+    if int(str(row["merges"] or 0)) >= _MANY:
         reasons.append(f"absorbed {row['merges']} other profiles")
     return tuple(reasons)

@@ -33,7 +33,7 @@ DRIVERS = {
         "identity/replay.py",
         "identity/resolve.py",
     },
-    "networkx": set(),
+    "networkx": {"identity/component.py", "identity/explanation.py", "identity/picture.py"},
     "pandas": set(),
     "altair": set(),
     "subprocess": set(),
@@ -57,13 +57,19 @@ MAY_IMPORT_BY_NAME = {"identity/store/warehouse.py"}
 SQL_VERBS = ("SELECT ", "INSERT ", "UPDATE ", "DELETE ", "CREATE ", "DROP ", "ALTER ", "PRAGMA ", "WITH ")
 PLAIN = {
     "identity.canonical",
+    "identity.component",
     "identity.events",
+    "identity.explanation",
     "identity.ingest",
     "identity.masking",
+    "identity.picture",
     "identity.privacy.vault",
     "identity.profiles",
     "identity.reading",
     "identity.resolve",
+    "identity.scope",
+    "identity.shown",
+    "identity.suspects",
 }
 
 

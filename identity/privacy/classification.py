@@ -10,9 +10,12 @@ from __future__ import annotations
 import re
 from enum import IntEnum
 from functools import lru_cache
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-__all__ = ["Place", "Sensitivity", "personal_class"]
+if TYPE_CHECKING:
+    from identity.identifiers import IdentityRules
+
+__all__ = ["Place", "Sensitivity", "field_class", "personal_class"]
 
 Place = Literal["trait", "account_trait", "property", "context"]
 """Where a field stands; `name` is a person's in a trait, a page's or a product's in a property."""
@@ -143,6 +146,29 @@ def personal_class(place: Place, path: tuple[str, ...]) -> str | None:
         if outer in (["address"], ["billing", "address"], ["shipping", "address"]):
             return "address"
     return None
+
+
+def field_class(place: Place, path: tuple[str, ...], rules: IdentityRules) -> str | None:
+    """Say of which personal class the values at a path are, by its name or because a project says so.
+
+    Args:
+        place: in which part of a message the path starts.
+        path: keys from the outermost to the innermost.
+        rules: the project's identity rules; identifier types declared personal are classes of their own.
+
+    Returns:
+        The class, or None.
+    """
+    found = personal_class(place, path)
+    if found is not None or place == "account_trait":
+        return found
+    declared = {
+        key: each.name
+        for each, (_, keys) in zip(rules.types, rules.keys, strict=True)
+        if each.personal
+        for key in keys
+    }
+    return declared.get(path[-1])
 
 
 def _words(name: str) -> list[str]:

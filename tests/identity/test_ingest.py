@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from sqlglot import exp
 
+from audiences.privacy import FieldPrivacy
 from identity.errors import InputError
+from identity.identifiers import IdentityRules, custom
 from identity.mapping import Mapped, Reading
 from identity.privacy.consent import ConsentRecord, Decision, decide, record_consent
 from tests.conftest import NOW, House
@@ -181,3 +183,26 @@ def test_stored_events_do_not_depend_on_the_order_of_files(house: House, order: 
     ]
     assert stored[0]["subject"] == str(house.vault.token("user_id", "u1"))
     assert stored[0]["occurred_at"] == datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+
+
+def test_a_custom_type_declared_personal_is_sealed_wherever_it_stands(house: House) -> None:
+    """In traits, properties and external ids, in either spelling; rules still find it."""
+    house.rules = IdentityRules(custom("member_key", personal=True), custom("card", personal=True))
+    secrets = [f"PLAIN-{number}" for number in range(4)]
+    outside = [
+        {"type": "member_key", "id": secrets[2], "collection": "users", "encoding": "none"},
+        {"type": "phone", "id": "+12065550123", "collection": "users", "encoding": "none"},
+    ]
+    house.say(
+        event("1", type="identify", traits={"memberKey": secrets[0]}, context={"externalIds": outside}),
+        event("2", properties={"member_key": secrets[1], "basket": [{"card": secrets[3]}]}),
+    )
+    stored = "".join(
+        str(rows(house, table))
+        for table in ("events", "trait_changes", "identifiers", "identifier_profiles", "links", "arrivals")
+    )
+    assert not any(secret in stored for secret in (*secrets, "2065550123"))
+    assert json.loads(str(rows(house, "events", "properties")[1]["properties"]))["basket"][0]["card"]
+    privacy = FieldPrivacy(house.vault, house.rules)
+    assert privacy.is_personal("property", ("member_key",))
+    assert privacy.tokenise("trait", ("memberKey",), secrets[0]) in stored
