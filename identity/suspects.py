@@ -255,7 +255,7 @@ def _profiles(warehouse: Warehouse, people: Sequence[str], limit: int) -> tuple[
                 exp.column("identifiers", "h") >= _BIG,
                 exp.column("people", "h") > 1,
                 exp.column("traits", "t") > 0,
-                exp.column("n", "g") >= __MANY,
+                exp.column("n", "g") >= _MANY,
             )
         )
         .order_by("h.people DESC", "coalesce(t.traits, 0) DESC", "h.identifiers DESC", "h.profile_id")
