@@ -148,6 +148,9 @@ def parse_event(message: Any, message_id: str, ingested_at: int, rules: Identity
     context_traits = context.get("traits")
     said = () if kind == "group" else (traits, context_traits, properties)
     identifiers = tuple(_identifiers(ids, said, context, rules))
+    if context.get("externalIds"):
+        rank = {name: place for place, (name, _) in enumerate(rules.keys)}
+        identifiers = tuple(sorted(identifiers, key=lambda each: rank[each[0]]))
     if not identifiers:
         return Refusal(
             "missing_id", "No `userId`, `anonymousId` or other identifier: the event belongs to nobody."
@@ -174,7 +177,7 @@ def _identifiers(
     context: Mapping[str, Any],
     rules: IdentityRules,
 ) -> Iterator[tuple[str, str]]:
-    """Yield a message's identifiers, in order of priority.
+    """Yield a message's identifiers in order of priority, external ids last.
 
     Read from: userId, anonymousId, previousId; e-mail, telephone and the project's own types from traits,
     context.traits and properties, under the type's name or its camelCase form; context.device by its type;

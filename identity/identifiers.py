@@ -39,7 +39,7 @@ BLOCKED_VALUES = frozenset({
     "[object object]",
 })
 # fmt: on
-"""Values that stand for nobody, compared after trimming and case folding."""
+"""Values that stand for nobody, compared after trimming, case folding, and without quotation marks around."""
 
 BLOCKED_PATTERNS = (r"^[0-]*$", r"^\{\{.*\}\}$", r"^\$\{.*\}$", r"^%[^%]*%$", r"^\+?\d{0,3}?(\d)\1{6,}$")
 """Zeroes and dashes (an advertising id that was switched off), unfilled templates, one repeated digit."""
@@ -47,6 +47,12 @@ BLOCKED_PATTERNS = (r"^[0-]*$", r"^\{\{.*\}\}$", r"^\$\{.*\}$", r"^%[^%]*%$", r"
 _WINDOWS = ("ever", "weekly", "monthly", "annually")
 _CAMEL = re.compile(r"[_.]([a-z0-9])")
 _NAME = re.compile(r"[a-z][a-z0-9_.]*")
+
+
+def _folded(values: Iterable[str], whose: str) -> frozenset[str]:
+    if isinstance(values, str):
+        raise ConfigurationError(f"{whose}: blocked is a list of values, not one text.")
+    return frozenset(value.strip().casefold() for value in values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,7 @@ class IdentifierType:
         priority: 1 is the highest; None takes the default place (after the given ones, alphabetically).
         personal: True when its values are personal data, and so are stored sealed.
         unique: True when two of them always mean two people (used by `conflict="drop_links"`).
+        blocked: exact values of this type (trimmed, case-folded) that never link.
     """
 
     name: str
@@ -68,6 +75,7 @@ class IdentifierType:
     priority: int | None = None
     personal: bool = False
     unique: bool = False
+    blocked: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         """Refuse what can't be meant.
@@ -86,50 +94,71 @@ class IdentifierType:
             raise ConfigurationError(
                 f"Identifier type {self.name!r}: window is one of {', '.join(_WINDOWS)}."
             )
+        object.__setattr__(self, "blocked", _folded(self.blocked, f"Identifier type {self.name!r}"))
 
 
-def user_id(*, limit: int = 1, window: Window = "ever", priority: int = 1) -> IdentifierType:
+def user_id(
+    *, limit: int = 1, window: Window = "ever", priority: int = 1, blocked: Iterable[str] = ()
+) -> IdentifierType:
     """Your own id of a signed-in person (`userId`); two of them mean two people.
 
     Args:
         limit: how many a profile may hold.
         window: how far back the limit counts.
         priority: 1 is the highest.
+        blocked: exact values of this type (trimmed, case-folded) that never link.
     """
-    return IdentifierType("user_id", limit, window, priority, unique=True)
+    return IdentifierType(
+        "user_id", limit, window, priority, unique=True, blocked=_folded(blocked, "user_id")
+    )
 
 
-def email(*, limit: int = 5, window: Window = "ever", priority: int = 2) -> IdentifierType:
+def email(
+    *,
+    limit: int = 5,
+    window: Window = "ever",
+    priority: int = 2,
+    unique: bool = False,
+    blocked: Iterable[str] = (),
+) -> IdentifierType:
     """An e-mail address, compared trimmed and in lower case.
 
     Args:
         limit: how many a profile may hold.
         window: how far back the limit counts.
         priority: 1 is the highest.
+        unique: True when two of them always mean two people.
+        blocked: exact values of this type (trimmed, case-folded) that never link.
     """
-    return IdentifierType("email", limit, window, priority, personal=True)
+    return IdentifierType("email", limit, window, priority, True, unique, _folded(blocked, "email"))
 
 
-def phone(*, limit: int = 5, window: Window = "ever", priority: int | None = None) -> IdentifierType:
+def phone(
+    *, limit: int = 5, window: Window = "ever", priority: int | None = None, blocked: Iterable[str] = ()
+) -> IdentifierType:
     """A telephone number, compared in E.164; links profiles only when a project names it.
 
     Args:
         limit: how many a profile may hold.
         window: how far back the limit counts.
         priority: 1 is the highest; None takes the alphabetical place.
+        blocked: exact values of this type (in E.164, trimmed, case-folded) that never link.
     """
-    return IdentifierType("phone", limit, window, priority, personal=True)
+    return IdentifierType("phone", limit, window, priority, personal=True, blocked=_folded(blocked, "phone"))
 
 
-def anonymous_id(*, limit: int = 5, window: Window = "ever", priority: int | None = None) -> IdentifierType:
+def anonymous_id(
+    *, limit: int = 5, window: Window = "ever", priority: int | None = None, blocked: Iterable[str] = ()
+) -> IdentifierType:
     """The id of a browser or an installation (`anonymousId`).
 
     Args:
         limit: how many a profile may hold.
         window: how far back the limit counts.
         priority: 1 is the highest; None takes the alphabetical place.
+        blocked: exact values of this type (trimmed, case-folded) that never link.
     """
-    return IdentifierType("anonymous_id", limit, window, priority)
+    return IdentifierType("anonymous_id", limit, window, priority, blocked=_folded(blocked, "anonymous_id"))
 
 
 def custom(
@@ -140,6 +169,7 @@ def custom(
     priority: int | None = None,
     personal: bool = False,
     unique: bool = False,
+    blocked: Iterable[str] = (),
 ) -> IdentifierType:
     """An identifier type of your own, read from traits and properties of that name and `context.externalIds`.
 
@@ -150,11 +180,12 @@ def custom(
         priority: 1 is the highest; None takes the alphabetical place.
         personal: True stores its values sealed.
         unique: True when two of them always mean two people.
+        blocked: exact values of this type (trimmed, case-folded) that never link.
 
     Raises:
         ConfigurationError: a malformed name or limit.
     """
-    return IdentifierType(name, limit, window, priority, personal, unique)
+    return IdentifierType(name, limit, window, priority, personal, unique, _folded(blocked, name))
 
 
 DEFAULT_TYPES = (
@@ -189,6 +220,8 @@ class IdentityRules:
         keys: type → the trait and property keys that it is read from; follows from `types`.
         conflict: what to do when a link would exceed a limit: `demote` the event's lowest-priority
             identifier and try again (Segment), or `drop_links` that would double a unique type (Adobe).
+        max_merges: profiles that one profile may absorb; beyond it, an event belongs to it and links nothing.
+        max_identifiers: identifiers that one profile may hold; beyond it, likewise.
     """
 
     types: tuple[IdentifierType, ...]
@@ -196,6 +229,8 @@ class IdentityRules:
     blocked_patterns: tuple[str, ...]
     default_region: str
     conflict: Literal["demote", "drop_links"]
+    max_merges: int
+    max_identifiers: int
     keys: tuple[tuple[str, tuple[str, ...]], ...]
 
     def __init__(
@@ -205,11 +240,14 @@ class IdentityRules:
         blocked_patterns: Sequence[str] = (),
         default_region: str = "US",
         conflict: Literal["demote", "drop_links"] = "demote",
+        max_merges: int = 100,
+        max_identifiers: int = 1000,
     ) -> None:
         """Name the types that differ from the defaults; the other defaults stay.
 
         Raises:
-            ConfigurationError: a type named twice, a broken pattern, or an unknown region or conflict rule.
+            ConfigurationError: a type named twice, a broken pattern, an unknown region or conflict rule, or a
+                cap that is too low.
         """
         given = {each.name: each for each in types}
         if len(given) < len(types):
@@ -223,12 +261,17 @@ class IdentityRules:
                 re.compile(pattern)
             except re.error as error:
                 raise ConfigurationError(f"IdentityRules: blocked pattern {pattern!r}: {error}.") from None
+        for cap, value, least in (("max_merges", max_merges, 0), ("max_identifiers", max_identifiers, 1)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ConfigurationError(f"IdentityRules: {cap} is a whole number from {least} up.")
         every = {each.name: each for each in DEFAULT_TYPES} | given
         object.__setattr__(self, "types", _ranked(every.values()))
-        object.__setattr__(self, "blocked", frozenset(value.strip().casefold() for value in blocked))
+        object.__setattr__(self, "blocked", _folded(blocked, "IdentityRules"))
         object.__setattr__(self, "blocked_patterns", tuple(blocked_patterns))
         object.__setattr__(self, "default_region", default_region)
         object.__setattr__(self, "conflict", conflict)
+        object.__setattr__(self, "max_merges", max_merges)
+        object.__setattr__(self, "max_identifiers", max_identifiers)
         object.__setattr__(self, "keys", tuple((each.name, _keys(each.name)) for each in self.types))
 
 
@@ -242,14 +285,20 @@ def _keys(name: str) -> tuple[str, ...]:
     return (name,) if camel == name else (name, camel)
 
 
-def is_blocked(value: str, rules: IdentityRules) -> bool:
+def is_blocked(kind: str, value: str, rules: IdentityRules) -> bool:
     """Say whether a value never links, because it stands for nobody or is known to be shared.
 
     Args:
+        kind: the type of the identifier.
         value: a canonical identifier value.
         rules: the project's identity rules.
     """
     folded = value.strip().casefold()
-    if folded in BLOCKED_VALUES or folded in rules.blocked:
+    bare = folded.strip("'\"")
+    if bare in BLOCKED_VALUES or folded in rules.blocked:
         return True
-    return any(re.search(pattern, folded) for pattern in (*BLOCKED_PATTERNS, *rules.blocked_patterns))
+    if any(folded in each.blocked for each in rules.types if each.blocked and each.name == kind):
+        return True
+    return any(re.search(pattern, bare) for pattern in BLOCKED_PATTERNS) or any(
+        re.search(pattern, folded) for pattern in rules.blocked_patterns
+    )

@@ -129,7 +129,7 @@ class _Sealer:
             token = self._vault.token(kind, value)
             personal = not identifier or kind in self._personal or looks_personal(value)
             sealed = self._vault.seal(kind, token, value) if personal else None
-            blocked = identifier and is_blocked(value, self._rules)
+            blocked = identifier and is_blocked(kind, value, self._rules)
             entry = (str(token), None if personal else value, blocked, sealed)
         if len(self._known) >= _MEMORY:
             self._known.clear()

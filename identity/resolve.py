@@ -129,6 +129,8 @@ def graph_rules(rules: IdentityRules) -> GraphRules:
         priorities=tuple(range(1, len(rules.types) + 1)),
         unique=tuple(each.unique for each in rules.types),
         conflict=rules.conflict,
+        max_merges=rules.max_merges,
+        max_identifiers=rules.max_identifiers,
     )
 
 

@@ -91,12 +91,14 @@ def find_scope(
 
 def _text(vault: Vault, rules: IdentityRules) -> str:
     """The rules as JSON, without the blocked values, which may be somebody's."""
-    blocked = json.dumps([sorted(rules.blocked), list(rules.blocked_patterns)])
+    by_type = [[each.name, sorted(each.blocked)] for each in rules.types if each.blocked]
+    blocked = json.dumps([sorted(rules.blocked), list(rules.blocked_patterns), by_type])
     return json.dumps(
         {
             "types": [[each.name, each.limit, each.window, each.unique] for each in rules.types],
             "blocked": str(vault.token("identity rules", blocked)),
             "conflict": rules.conflict,
+            "caps": [rules.max_merges, rules.max_identifiers],
         }
     )
 
@@ -105,7 +107,7 @@ def _shape(rules: dict[str, Any]) -> object:
     """What touches every component when it changes."""
     types = rules.get("types", ())
     windowed = any(window != "ever" for _, _, window, _ in types)
-    return [[name for name, *_ in types], windowed, rules.get("conflict")]
+    return [[name for name, *_ in types], windowed, rules.get("conflict"), rules.get("caps")]
 
 
 def _facts(overrides: Sequence[Override]) -> list[list[Any]]:
@@ -140,7 +142,7 @@ def _block_again(warehouse: Warehouse, vault: Vault, rules: IdentityRules) -> li
         value = row["value"]
         if value is None:
             value = vault.open(row["type"], UUID(row["identifier_id"]), row["sealed"])
-        blocked = is_blocked(value, rules)
+        blocked = is_blocked(row["type"], value, rules)
         if blocked != row["blocked"]:
             changed.append({"changed_id": row["identifier_id"], "now_blocked": blocked})
     if changed:

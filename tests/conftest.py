@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
@@ -67,11 +68,29 @@ class House:
         return resolve(self.warehouse, self.vault, self.rules, list_overrides(self.ledger), as_of=NOW)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let golden cases come from another folder."""
+    parser.addoption(
+        "--golden",
+        type=Path,
+        default=Path(__file__).parent / "fixtures" / "golden",
+        metavar="DIR",
+        help="folder with identity_cases.jsonl (default: tests/fixtures/golden)",
+    )
+
+
+@contextmanager
+def open_house(folder: Path, rules: IdentityRules) -> Iterator[House]:
+    """A DuckDB file and a SQLite ledger in a folder."""
+    warehouse = open_warehouse(f"duckdb:///{folder / 'warehouse.duckdb'}")
+    create_tables(warehouse)
+    with open_ledger(folder / "ledger.sqlite") as ledger:
+        yield House(folder, warehouse, ledger, Vault(bytes(range(32))), rules)
+    warehouse.close()
+
+
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
-    """A DuckDB file and a SQLite ledger in a folder of their own."""
-    warehouse = open_warehouse(f"duckdb:///{tmp_path / 'warehouse.duckdb'}")
-    create_tables(warehouse)
-    with open_ledger(tmp_path / "ledger.sqlite") as ledger:
-        yield House(tmp_path, warehouse, ledger, Vault(bytes(range(32))), IdentityRules(phone(limit=3)))
-    warehouse.close()
+    """A house in a folder of its own."""
+    with open_house(tmp_path, IdentityRules(phone(limit=3))) as house:
+        yield house

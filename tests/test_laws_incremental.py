@@ -33,6 +33,8 @@ RULES = [
     IdentityRules(email(), anonymous_id(priority=1, limit=3)),
     IdentityRules(phone(), conflict="drop_links"),
     IdentityRules(custom("member", unique=True), conflict="drop_links"),
+    IdentityRules(max_merges=1, max_identifiers=4),
+    IdentityRules(anonymous_id(blocked=["d"]), email(unique=True), conflict="drop_links"),
 ]
 
 Event = tuple[int, str | None, str | None, str | None]

@@ -69,19 +69,29 @@ def test_advertising_ids_ignore_case_and_other_ids_do_not() -> None:
         "{{user.id}}",
         "${id}",
         "+10000000000",
+        "'null'",
+        '"undefined"',
     ],
 )
 def test_values_that_stand_for_nobody_are_blocked(value: str) -> None:
     """Otherwise they would glue strangers into one profile."""
-    assert is_blocked(value, IdentityRules())
+    assert is_blocked("anonymous_id", value, IdentityRules())
 
 
 def test_a_project_adds_its_own_blocked_values() -> None:
     """Exact ones ignore case and spaces; patterns are searched."""
     rules = IdentityRules(blocked=["Test@Example.com"], blocked_patterns=["^qa-"])
-    assert is_blocked("test@example.com", rules)
-    assert is_blocked("qa-7", rules)
-    assert not is_blocked("ann@example.com", rules)
+    assert is_blocked("email", "test@example.com", rules)
+    assert is_blocked("user_id", "qa-7", rules)
+    assert not is_blocked("email", "ann@example.com", rules)
+
+
+def test_a_type_has_blocked_values_of_its_own() -> None:
+    """A shop's till is no person, though it may be somebody's user id elsewhere."""
+    rules = IdentityRules(anonymous_id(blocked=["Till-1"]), custom("card", blocked=["0815"]))
+    assert is_blocked("anonymous_id", "till-1", rules)
+    assert is_blocked("card", "0815", rules)
+    assert not is_blocked("user_id", "till-1", rules)
 
 
 def test_types_are_ranked_user_id_email_then_alphabetically() -> None:
@@ -102,6 +112,11 @@ def test_types_are_ranked_user_id_email_then_alphabetically() -> None:
         lambda: IdentityRules(default_region="usa"),
         lambda: IdentityRules(blocked_patterns=["("]),
         lambda: IdentityRules(conflict="guess"),  # type: ignore[arg-type]
+        lambda: IdentityRules(max_merges=-1),
+        lambda: IdentityRules(max_identifiers=0),
+        lambda: IdentityRules(max_identifiers=True),
+        lambda: IdentityRules(blocked="null"),
+        lambda: user_id(blocked="null"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(build: object) -> None:

@@ -165,10 +165,10 @@ def test_identifiers_come_in_order_of_priority_from_every_place() -> None:
         ("user_id", "507"),
         ("email", "x@example.com"),
         ("anonymous_id", "a1"),
+        ("ga_client_id", "G"),
         ("ios.id", "D"),
         ("ios.idfa", "IDFA"),
         ("member_no", "12"),
-        ("ga_client_id", "G"),
     ]
 
 
@@ -195,3 +195,10 @@ def test_an_id_made_from_content_tells_repetitions_apart() -> None:
 def test_a_message_id_that_could_be_personal_is_replaced_by_its_hash() -> None:
     """Message ids are stored in plain, so an address must not be one."""
     assert "@" not in parse(track(messageId="order-ann@example.com")).message_id
+
+
+def test_external_ids_take_their_place_in_the_order_of_priority() -> None:
+    """An event belongs to the profile of its highest identifier, wherever in the message that stands."""
+    external = [{"id": "u", "type": "user_id", "collection": "users", "encoding": "none"}]
+    event = parse({"type": "track", "event": "E", "anonymousId": "a", "context": {"externalIds": external}})
+    assert event.identifiers == (("user_id", "u"), ("anonymous_id", "a"))
