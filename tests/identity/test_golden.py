@@ -1,6 +1,7 @@
 """Golden cases: what other systems' documentation says comes out of a stream, through ingest and resolve.
 
-`pytest tests/identity/test_golden.py --golden DIR` runs the `identity_cases.jsonl` of another folder.
+`pytest tests/identity/test_golden.py --golden DIR` runs the `identity_cases.jsonl` of another folder;
+without a path of tests, write `--golden=DIR`.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test a case of the chosen folder."""
     if "golden" in metafunc.fixturenames:
         path = Path(metafunc.config.getoption("golden")) / "identity_cases.jsonl"
+        if not path.is_file():
+            raise pytest.UsageError(f"--golden: there is no {path}")
         cases = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         metafunc.parametrize("golden", [parameter(case) for case in cases])
 
