@@ -67,7 +67,8 @@ class Golden:
         unknown = self.case["settings"].keys() - KNOWN_SETTINGS
         if unknown:
             raise ValueError(f"unknown settings: {sorted(unknown)}")
-        for name in sorted({name for event in self.told for name in event.ids}):
+        deleted = {name for one, other, _ in self.deleted for name in (one, other)}
+        for name in sorted({name for event in self.told for name in event.ids} | deleted):
             kind, value = name.split(":", 1)
             if kind == "distinct_id":
                 ours = "user_id" if value in self._signed_in else "anonymous_id"
@@ -98,6 +99,16 @@ class Golden:
                 traits=event.get("traits") or event.get("set") or {},
             )
             for event in self.case["events"]
+            if event.get("op") != "delete_identifier"
+        )
+
+    @cached_property
+    def deleted(self) -> tuple[tuple[str, str, datetime], ...]:
+        """Identifiers that a person took out of a profile: which one, one that stays, and when."""
+        return tuple(
+            (event["id_to_delete"], event["by"], datetime.fromisoformat(event["ts"]))
+            for event in self.case["events"]
+            if event.get("op") == "delete_identifier"
         )
 
     @cached_property
