@@ -112,16 +112,16 @@ def with_duckdb(pairs: pa.Table) -> int:
     connection = duckdb.connect()
     connection.register("pairs", pairs)
     connection.execute(
-        'CREATE TABLE both AS SELECT "left" AS a, "right" AS b FROM pairs '
+        'CREATE TABLE seen AS SELECT "left" AS a, "right" AS b FROM pairs '
         'UNION SELECT "right", "left" FROM pairs'
     )
     counted = connection.execute(
         """WITH RECURSIVE label(node, least) USING KEY (node) AS (
-            SELECT a, min(least(a, b)) FROM both GROUP BY a
+            SELECT a, min(least(a, b)) FROM seen GROUP BY a
             UNION
-            SELECT both.b, min(label.least) FROM label JOIN both ON both.a = label.node
-            JOIN recurring.label AS known ON known.node = both.b
-            WHERE label.least < known.least GROUP BY both.b
+            SELECT seen.b, min(label.least) FROM label JOIN seen ON seen.a = label.node
+            JOIN recurring.label AS known ON known.node = seen.b
+            WHERE label.least < known.least GROUP BY seen.b
         ) SELECT count(DISTINCT least) FROM label"""
     ).fetchone()
     return int(counted[0]) if counted else 0

@@ -10,7 +10,7 @@ import pyarrow as pa
 from sqlglot import exp
 
 from identity.graph import Graph
-from identity.link_log import Coded
+from identity.link_log import Coded, integers
 from identity.links import Ints
 from identity.overrides import Override
 from identity.privacy.vault import Vault
@@ -145,7 +145,9 @@ def answer(warehouse: Warehouse, vault: Vault, coded: Coded, linked: Assigned) -
         warehouse.execute(
             temporary(
                 "resolve_profiles",
-                exp.select("f.profile_id", "r.message_id", "r.occurred_at")
+                exp.select(
+                    "f.profile_id", "r.message_id", "r.occurred_at", "r.last_occurred_at", "r.received_at"
+                )
                 .from_(exp.to_table(name).as_("f"))
                 .join("resolve_rows AS r", using="place"),
             )
@@ -194,7 +196,7 @@ def _message_ids(warehouse: Warehouse, places: Ints) -> list[str]:
             .join("resolve_rows AS r", using="place")
         )
     order = np.empty(len(places), dtype=np.int64)
-    order[found["nth"].to_numpy()] = np.arange(len(places))
+    order[integers(found, "nth")] = np.arange(len(places))
     return list(found["message_id"].take(pa.array(order)).to_pylist())
 
 
@@ -249,6 +251,8 @@ def _store_links(warehouse: Warehouse, *, everything: bool) -> None:
         exp.func("coalesce", exp.column("identifier_id", "m"), exp.column("subject", "r")).as_("now"),
     ).where("r.moved_to IS NOT NULL OR m.identifier_id IS NOT NULL")
     warehouse.execute(temporary("resolve_elsewhere", elsewhere))
+    if not warehouse.query(exp.select("now").from_("resolve_elsewhere").limit(1)).num_rows:
+        return
     warehouse.execute(
         temporary(
             "resolve_subjects",
@@ -261,8 +265,6 @@ def _store_links(warehouse: Warehouse, *, everything: bool) -> None:
             ),
         )
     )
-    if not warehouse.query(exp.select("now").from_("resolve_elsewhere").limit(1)).num_rows:
-        return
     for table in ("events", "trait_changes"):
         warehouse.execute(
             exp.update(
@@ -287,13 +289,23 @@ def _replace(warehouse: Warehouse, *, everything: bool) -> None:
         .where("a.profile_id IS NOT NULL")
         .group_by("a.profile_id")
     )
+    # a profile that no event is of, since each that carries it is another's, was seen when it was founded
+    profiles = (
+        exp.select("p.profile_id")
+        .select(
+            exp.func("coalesce", exp.column("first_seen_at", "s"), exp.column("received_at", "p")),
+            exp.func("coalesce", exp.column("last_seen_at", "s"), exp.column("last_occurred_at", "p")),
+        )
+        .from_("resolve_profiles AS p")
+        .join(seen.subquery("s"), on="s.profile_id = p.profile_id", join_type="left")
+    )
     merges = exp.select(
         "from_profile", "to_profile", "message_id", exp.column("occurred_at").as_("merged_at"), "component"
     ).from_("resolve_merges")
     former = exp.select("profile_id").from_("resolve_before").where("profile_id IS NOT NULL")
     dirty = exp.select("component").from_("resolve_dirty")
     for table, query, key, old in (
-        ("profiles", seen, "profile_id", former),
+        ("profiles", profiles, "profile_id", former),
         ("identifier_profiles", exp.select("*").from_("resolve_answers"), "component", dirty),
         ("merges", merges, "component", dirty),
     ):

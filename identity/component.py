@@ -61,7 +61,7 @@ def resolve_component(
     """
     held = [each for each in overrides if until is None or each.decided_at <= until]
     gather_component(warehouse, rules, held, identifiers, until)
-    coded = code_rows(warehouse, rules, everything=False)
+    coded = code_rows(warehouse, rules, held, everything=False)
     linked = link(warehouse, coded, rules, held, trace=True)
     answer(warehouse, vault, coded, linked)
     return Resolution(coded, linked)

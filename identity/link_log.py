@@ -21,7 +21,7 @@ from identity.overrides import Override
 from identity.store.warehouse import Warehouse
 from identity.tables import temporary
 
-__all__ = ["Coded", "code_rows", "gather_all", "gather_component", "gather_dirty"]
+__all__ = ["Coded", "code_rows", "gather_all", "gather_component", "gather_dirty", "integers"]
 
 _COLUMNS = (
     "identifiers",
@@ -61,9 +61,7 @@ def gather_all(warehouse: Warehouse, rules: IdentityRules, overrides: Sequence[O
 
 
 def gather_dirty(
-    warehouse: Warehouse,
-    rules: IdentityRules,
-    overrides: Sequence[Override],
+    warehouse: Warehouse, rules: IdentityRules, overrides: Sequence[Override], *, relisted: bool
 ) -> None:
     """Fill `resolve_rows` with what `find_scope` found: dirty components, new events, those to read again.
 
@@ -71,34 +69,24 @@ def gather_dirty(
         warehouse: holds links, arrivals, and the temporary tables `resolve_dirty` and `resolve_relisted`.
         rules: say whether a limit is windowed.
         overrides: say where a list is kept apart for before and after.
+        relisted: True when some lists have to be read from the events again.
     """
     before = (
         exp.select("identifier_id")
         .from_("identifier_profiles")
         .where(exp.column("component").isin(query=exp.select("component").from_("resolve_dirty")))
     )
-    relisted = exp.select("message_id").from_("resolve_relisted")
-    again = _of_events("events").where(exp.column("message_id").isin(query=relisted))
-    known = (
-        exp.select(*_COLUMNS)
-        .from_("links")
-        .where(
-            exp.column("subject").isin(query=before),
-            exp.column("identifiers")
-            .isin(
-                query=exp.select("identifiers")
-                .from_("events")
-                .where(exp.column("message_id").isin(query=relisted.copy()))
-            )
-            .not_(),
+    rows: exp.Query = exp.select(*_COLUMNS).from_("links").where(exp.column("subject").isin(query=before))
+    if relisted:
+        messages = exp.select("message_id").from_("resolve_relisted")
+        lists = exp.select("identifiers").from_("events").where(exp.column("message_id").isin(query=messages))
+        known = exp.select("*").from_(rows.subquery("k"))
+        rows = exp.union(
+            known.where(exp.column("identifiers").isin(query=lists).not_()),
+            _of_events("events").where(exp.column("message_id").isin(query=messages.copy())),
+            distinct=False,
         )
-    )
-    _gather(
-        warehouse,
-        exp.union(exp.union(known, _of_events("arrivals"), distinct=False), again, distinct=False),
-        rules,
-        overrides,
-    )
+    _gather(warehouse, exp.union(rows, _of_events("arrivals"), distinct=False), rules, overrides)
 
 
 def gather_component(
@@ -211,17 +199,22 @@ def _eras(overrides: Sequence[Override]) -> list[exp.Expr]:
     ]
 
 
-def code_rows(warehouse: Warehouse, rules: IdentityRules, *, everything: bool) -> Coded:
+def code_rows(
+    warehouse: Warehouse, rules: IdentityRules, overrides: Sequence[Override], *, everything: bool
+) -> Coded:
     """Number the identifiers of `resolve_rows` that can link, in `resolve_nodes`, and read both as integers.
 
     Args:
         warehouse: holds the temporary table `resolve_rows`.
         rules: name the types.
+        overrides: those that hold.
         everything: True numbers all identifiers, since nearly all will be carried.
     """
     kinds = pa.table({"type": [each.name for each in rules.types], "kind": list(range(len(rules.types)))})
-    order = exp.Order(expressions=[exp.Ordered(this=exp.column("identifier_id", "i"))])
-    number = exp.Window(this=exp.RowNumber(), order=order)
+    number = exp.Window(this=exp.RowNumber())
+    if rules.conflict == "drop_links" or overrides:
+        # ties are broken by code there, and must not hang on how the rows happen to lie
+        number.set("order", exp.Order(expressions=[exp.Ordered(this=exp.column("identifier_id", "i"))]))
     unnested = exp.Unnest(expressions=[exp.column("identifiers")]).as_("identifier_id")
     carried = exp.select(unnested).from_("resolve_rows")
     with warehouse.scratch("kinds", kinds) as name:
@@ -236,7 +229,7 @@ def code_rows(warehouse: Warehouse, rules: IdentityRules, *, everything: bool) -
         warehouse.execute(temporary("resolve_nodes", nodes))
     known = warehouse.query(exp.select("code", "kind").from_("resolve_nodes"))
     types = np.empty(known.num_rows, dtype=np.int64)
-    types[_integers(known, "code")] = _integers(known, "kind")
+    types[integers(known, "code")] = integers(known, "kind")
     return _coded(warehouse, types)
 
 
@@ -249,10 +242,10 @@ def _coded(warehouse: Warehouse, types: Ints) -> Coded:
             exp.Anonymous(this="epoch_us", expressions=[exp.column("last_occurred_at")]).as_("last"),
         ).from_("resolve_rows")
     )
-    place = _integers(rows, "place")
+    place = integers(rows, "place")
     sizes, at, last = (np.empty(len(place), dtype=np.int64) for _ in range(3))
     for column, name in ((sizes, "size"), (at, "at"), (last, "last")):
-        column[place] = _integers(rows, name)
+        column[place] = integers(rows, name)
     spread = exp.select(
         "place",
         exp.Unnest(expressions=[exp.column("identifiers")]).as_("identifier_id"),
@@ -267,7 +260,7 @@ def _coded(warehouse: Warehouse, types: Ints) -> Coded:
     )
     ends = np.cumsum(sizes)
     codes = np.full(int(ends[-1]) if len(ends) else 0, -1, dtype=np.int64)
-    codes[(ends - sizes)[_integers(found, "place")] + _integers(found, "nth") - 1] = _integers(found, "code")
+    codes[(ends - sizes)[integers(found, "place")] + integers(found, "nth") - 1] = integers(found, "code")
     kept = np.bincount(np.repeat(np.arange(len(sizes)), sizes)[codes >= 0], minlength=len(sizes))
     order = _canonical(warehouse, at)
     places = order[kept[order] > 0]
@@ -294,11 +287,18 @@ def _canonical(warehouse: Warehouse, at: Ints) -> Ints:
             .join("resolve_rows AS r", using="place")
         )
     tied = pa.table(
-        {"at": ordered[ties][_integers(names, "nth")], "message_id": names["message_id"], "nth": names["nth"]}
+        {"at": ordered[ties][integers(names, "nth")], "message_id": names["message_id"], "nth": names["nth"]}
     ).sort_by([("at", "ascending"), ("message_id", "ascending")])
-    order[ties] = order[ties[_integers(tied, "nth")]]
+    order[ties] = order[ties[integers(tied, "nth")]]
     return order
 
 
-def _integers(table: pa.Table, name: str) -> Ints:
-    return np.asarray(table[name].to_numpy(), dtype=np.int64)
+def integers(table: pa.Table, name: str) -> Ints:
+    """One column of whole numbers, none of them missing, as an array.
+
+    Args:
+        table: the rows.
+        name: the column's name.
+    """
+    # Arrow's own to_numpy would import pandas, where that is installed
+    return np.from_dlpack(table[name].combine_chunks()).astype(np.int64)

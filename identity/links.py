@@ -54,8 +54,8 @@ class Links:
 
     Attributes:
         offsets: row i's codes are `codes[offsets[i]:offsets[i + 1]]`, at least one.
-        codes: identifier codes in each event's own order; their order decides ties, so let it follow from
-            the identifiers alone.
+        codes: identifier codes in each event's own order; under `drop_links` they decide ties, so let them
+            follow from the identifiers alone there.
         occurred_at: first time that the row's list was seen, microseconds, never falling.
         last_occurred_at: newest time that it was seen, microseconds.
     """

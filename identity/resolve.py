@@ -92,14 +92,14 @@ def resolve(
         SealError: blocked values changed, and a sealed identifier can't be opened.
     """
     with warehouse.transaction():
-        everything = find_scope(warehouse, vault, rules, overrides)
-        if everything:
+        scope = find_scope(warehouse, vault, rules, overrides)
+        if scope.everything:
             gather_all(warehouse, rules, overrides)
         else:
-            gather_dirty(warehouse, rules, overrides)
-        coded = code_rows(warehouse, rules, everything=everything)
+            gather_dirty(warehouse, rules, overrides, relisted=scope.relisted)
+        coded = code_rows(warehouse, rules, overrides, everything=scope.everything)
         linked = link(warehouse, coded, rules, overrides)
-        changes = assign(warehouse, vault, coded, linked, as_of.astimezone(UTC), everything=everything)
+        changes = assign(warehouse, vault, coded, linked, as_of.astimezone(UTC), everything=scope.everything)
         warehouse.execute(exp.delete("arrivals"))
         settle_rules(warehouse, vault, rules, overrides)
     held = exp.column("profile_id").is_(exp.null())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -21,10 +22,23 @@ from identity.privacy.vault import Vault
 from identity.store.warehouse import Warehouse
 from identity.tables import get_setting, set_setting, temporary
 
-__all__ = ["find_scope", "remember_rules", "settle_rules"]
+__all__ = ["Scope", "find_scope", "remember_rules", "settle_rules"]
 
 _MIXED = "mixed"
 """Stands for the rules under which events came in, when they were not all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What to resolve.
+
+    Attributes:
+        everything: True for all events; False for the components in the temporary table `resolve_dirty`.
+        relisted: True when the lists of the events in `resolve_relisted` must be read from the events again.
+    """
+
+    everything: bool
+    relisted: bool
 
 
 def remember_rules(warehouse: Warehouse, vault: Vault, rules: IdentityRules) -> None:
@@ -52,7 +66,7 @@ def settle_rules(
 
 def find_scope(
     warehouse: Warehouse, vault: Vault, rules: IdentityRules, overrides: Sequence[Override]
-) -> bool:
+) -> Scope:
     """Bring stored blocks and subjects in line with the rules, and find what has to be resolved.
 
     Args:
@@ -60,10 +74,6 @@ def find_scope(
         vault: opens personal identifiers when blocked values changed.
         rules: the project's identity rules.
         overrides: those that hold.
-
-    Returns:
-        True for everything. False for the components in the temporary table `resolve_dirty`, with the lists
-        of the events in `resolve_relisted` read from the events again.
 
     Raises:
         SealError: blocked values changed, and a sealed identifier can't be opened.
@@ -76,17 +86,18 @@ def find_scope(
     if before is None or _shape(old) != _shape(new):
         if stale:
             _choose_subjects(warehouse, rules, everywhere=True)
-        return True
+        return Scope(everything=True, relisted=False)
     changed = _changed(json.loads(get_setting(warehouse, "resolved_overrides") or "[]"), _facts(overrides))
     again = [*flipped, *(each for _, kind, *pair, _ in changed if kind == "split" for each in pair)]
-    _relist(warehouse, again)
+    if again:
+        _relist(warehouse, again)
     if stale and get_setting(warehouse, "ingested_rules") == _MIXED:
         _choose_subjects(warehouse, rules, everywhere=True)
     elif again:
         _choose_subjects(warehouse, rules, everywhere=False)
     named = [each for _, _, *pair, _ in changed for each in pair]
-    _mark_dirty(warehouse, [*again, *named], _tightest(old["types"], new["types"]))
-    return False
+    _mark_dirty(warehouse, [*again, *named], _tightest(old["types"], new["types"]), relisted=bool(again))
+    return Scope(everything=False, relisted=bool(again))
 
 
 def _text(vault: Vault, rules: IdentityRules) -> str:
@@ -172,18 +183,14 @@ def _relist(warehouse: Warehouse, identifiers: Sequence[str]) -> None:
             .from_(carried.subquery("e"))
             .where(exp.column("identifier_id").isin(query=wanted))
         )
-        nobody = exp.select("message_id").from_("events").where(exp.false())
-        warehouse.execute(temporary("resolve_relisted", query if identifiers else nobody))
+        warehouse.execute(temporary("resolve_relisted", query))
 
 
-def _mark_dirty(warehouse: Warehouse, named: Sequence[str], tightest: dict[str, int]) -> None:
+def _mark_dirty(
+    warehouse: Warehouse, named: Sequence[str], tightest: dict[str, int], *, relisted: bool
+) -> None:
     """Find the components that new events, events read again, overrides or changed limits touch."""
     unnested = exp.Unnest(expressions=[exp.column("identifiers")]).as_("identifier_id")
-    relisted = (
-        exp.select(unnested)
-        .from_("events")
-        .where(exp.column("message_id").isin(query=exp.select("message_id").from_("resolve_relisted")))
-    )
     limits = pa.table(
         {
             "type": pa.array(list(tightest), pa.string()),
@@ -195,12 +202,12 @@ def _mark_dirty(warehouse: Warehouse, named: Sequence[str], tightest: dict[str, 
         warehouse.scratch("tightest", limits) as limit,
     ):
         seeds = exp.union(
-            exp.union(
-                exp.select(unnested).from_("arrivals"),
-                exp.select(exp.cast(exp.column("identifier_id"), "UUID")).from_(name),
-            ),
-            relisted,
+            exp.select(unnested).from_("arrivals"),
+            exp.select(exp.cast(exp.column("identifier_id"), "UUID")).from_(name),
         )
+        if relisted:
+            again = exp.column("message_id").isin(query=exp.select("message_id").from_("resolve_relisted"))
+            seeds = exp.union(seeds, exp.select(unnested.copy()).from_("events").where(again))
         touched: exp.Query = (
             exp.select("component")
             .from_("identifier_profiles")

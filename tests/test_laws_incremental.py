@@ -135,6 +135,8 @@ def newest(house: House, table: str, key: str, value: str) -> dict[str, str | No
 
 @settings(max_examples=60, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(steps)
+@example([("rules", 8), ("decide", ("apart", "email:c@x.org", "anonymous_id:g", 0)),
+          ("say", [(37, None, "c@x.org", "g")])])  # fmt: skip
 @example([("say", [(1, "a", None, "d")]), ("say", [(0, "b", None, "d"), (3, "b", "a@x.org", None)])])
 @example([("say", [(1, "a", "a@x.org", None)]), ("decide", ("split", "email:a@x.org", "user_id:a", 2)),
           ("say", [(1, None, "a@x.org", None), (3, "b", "a@x.org", None)]), ("undo", 0)])  # fmt: skip
