@@ -25,6 +25,7 @@ from pathlib import Path
 
 import altair as alt
 import pandas as pd
+from IPython.display import SVG
 
 from audiences import Audience, days, did, prop, trait
 from audiences.explain import explain
@@ -35,10 +36,13 @@ from audiences.project import load_definitions, open_stores
 from audiences.show import REASONS
 from audiences.start import create_project
 from exporters.desired import preview_audience
+from identity.explanation import show_cluster
 from identity.ingest import ingest
+from identity.picture import cluster_svg
 from identity.profiles import find_profile
 from identity.resolve import resolve
 from identity.shown import show_profile
+from identity.suspects import find_suspects
 
 alt.renderers.enable("png")  # a picture is shown offline and on a code host as well
 AS_OF = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -79,6 +83,20 @@ someone = find_profile(stores.warehouse, stores.vault, rules, "user_id:u0008")
 profile = show_profile(stores.warehouse, stores.vault, someone)
 print(*(f"{each.type:14} {each.value}" for each in profile.identifiers), sep="\n")
 pd.Series({name: trait.value for name, trait in profile.traits.items()})
+
+# %% [markdown]
+# What to look at: eight people used the tablet on the shop's counter. Their links to it were refused, since a profile
+# holds one user id; but for that limit they would be one person.
+
+# %%
+suspects = find_suspects(stores.warehouse, stores.vault, rules)
+shared = suspects.shared[0]
+print(f"{shared.identifier.type} {shared.identifier.value}: seen with {shared.people} people")
+pd.DataFrame([{"type": each.type, "values": each.identifiers, "verdict": each.verdict} for each in suspects.types])
+
+# %%
+cluster = show_cluster(stores.warehouse, stores.vault, rules, (), shared.identifier.identifier_id)
+SVG(cluster_svg(cluster))
 
 # %% [markdown]
 # ## Audiences, in Python and in words
