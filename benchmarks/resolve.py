@@ -122,7 +122,10 @@ def main() -> None:
     def run(name: str, folder: Path) -> object:
         arguments = ["--links", str(chosen.links), "--contender", name, "--folder", str(folder)]
         command = [sys.executable, "-m", "benchmarks.resolve", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            print(f"{name} failed ({done.returncode}): {done.stderr.strip()[-200:]}", file=sys.stderr)
+            return None
         return json.loads(done.stdout.splitlines()[-1])
 
     seconds: dict[str, list[float]] = {}
@@ -133,7 +136,9 @@ def main() -> None:
             pairs = run("prepare", folder)
             for name in ("ours", *(each for each in RIVALS if each not in chosen.without)):
                 found = run(name, folder)
-                assert isinstance(found, dict)
+                if not isinstance(found, dict):
+                    continue
+                print(json.dumps({name: found}), file=sys.stderr)
                 facts[name] = found
                 seconds.setdefault(name, []).append(found["seconds"])
     show(chosen.links, int(str(pairs)), {name: median(each) for name, each in seconds.items()}, facts)

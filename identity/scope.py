@@ -80,9 +80,12 @@ def find_scope(
     """
     now = _text(vault, rules)
     before = get_setting(warehouse, "resolved_rules")
-    stale = get_setting(warehouse, "ingested_rules") not in (None, now)
-    flipped = _block_again(warehouse, vault, rules) if stale else []
+    ingested = get_setting(warehouse, "ingested_rules")
+    stale = ingested not in (None, now)
     old, new = json.loads(before or "{}"), json.loads(now)
+    flipped = []
+    if ingested == _MIXED or (stale and json.loads(ingested or now)["blocked"] != new["blocked"]):
+        flipped = _block_again(warehouse, vault, rules)
     if before is None or _shape(old) != _shape(new):
         if stale:
             _choose_subjects(warehouse, rules, everywhere=True)
@@ -91,7 +94,7 @@ def find_scope(
     again = [*flipped, *(each for _, kind, *pair, _ in changed if kind == "split" for each in pair)]
     if again:
         _relist(warehouse, again)
-    if stale and get_setting(warehouse, "ingested_rules") == _MIXED:
+    if ingested == _MIXED:
         _choose_subjects(warehouse, rules, everywhere=True)
     elif again:
         _choose_subjects(warehouse, rules, everywhere=False)

@@ -227,8 +227,10 @@ def _events_as_of(warehouse: Warehouse, profile_id: str, as_of: datetime) -> Non
     then = exp.column("occurred_at", "e") <= exp.cast(
         exp.Literal.string(as_of.replace(tzinfo=None).isoformat(sep=" ")), "TIMESTAMP"
     )
-    events = (
-        exp.select("e.*", "a.profile_id")
+    # where limits are windowed, two messages of one instant and one list have a row each
+    owned = (
+        exp.select("e.message_id", "a.profile_id")
+        .distinct()
         .from_("events AS e")
         .join(
             "resolve_rows AS r",
@@ -238,7 +240,10 @@ def _events_as_of(warehouse: Warehouse, profile_id: str, as_of: datetime) -> Non
         .join("resolve_answers AS a", on="a.identifier_id = coalesce(m.identifier_id, r.subject)")
         .where(_is("profile_id", profile_id, "a"), then)
     )
-    warehouse.execute(temporary("as_of_events", events))
+    events = exp.select("e.*", "o.profile_id").from_("events AS e")
+    warehouse.execute(
+        temporary("as_of_events", events.join(owned.subquery("o"), on="o.message_id = e.message_id"))
+    )
     traits = (
         exp.select("t.*", "e.profile_id")
         .from_("trait_changes AS t")
@@ -246,8 +251,14 @@ def _events_as_of(warehouse: Warehouse, profile_id: str, as_of: datetime) -> Non
         .where("t.account IS NULL")
     )
     warehouse.execute(temporary("as_of_traits", traits))
-    of_accounts = exp.select("e.*").from_("trait_changes AS e").where(then.copy())
-    warehouse.execute(temporary("as_of_account_traits", of_accounts))
+    named = exp.select("account").from_("as_of_events").where("account IS NOT NULL")
+    of_accounts = exp.select("e.*").from_("trait_changes AS e")
+    warehouse.execute(
+        temporary(
+            "as_of_account_traits",
+            of_accounts.where(then.copy(), exp.column("account", "e").isin(query=named)),
+        )
+    )
 
 
 def _gather(

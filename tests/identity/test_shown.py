@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from identity.errors import NotFoundError
+from identity.identifiers import IdentityRules, anonymous_id
 from identity.overrides import list_overrides
 from identity.profiles import find_profile, identifier_token
 from identity.shown import ShownProfile, show_profile, show_profile_as_of
@@ -84,8 +85,14 @@ def test_as_of_an_instant_a_profile_is_what_its_events_until_then_make_of_it(hou
         as_of(house, "user_id:ann", 2)
 
 
-def test_as_of_now_every_profile_is_as_it_is_stored(house: House) -> None:
-    """Also where limits bound."""
+@pytest.mark.parametrize("windowed", [False, True])
+def test_as_of_now_every_profile_is_as_it_is_stored(house: House, windowed: bool) -> None:
+    """Also where limits bound, windowed or not."""
+    if windowed:
+        house.rules = IdentityRules(anonymous_id(limit=1, window="weekly"))
+        house.say(
+            *(visit(f"t{n}", 9, userId="bob", anonymousId="kiosk") for n in range(3)), name="twice.ndjson"
+        )
     house.say(*STREAM, *(visit(f"k{n}", 8 + n, userId=f"k{n}", anonymousId="kiosk") for n in range(6)))
     house.resolve()
     for who in ("user_id:bob", "user_id:cat", "user_id:k3", "anonymous_id:kiosk"):
