@@ -73,8 +73,8 @@ def assign(
     """
     _keep_before(warehouse, everything=everything)
     answer(warehouse, vault, coded, linked)
-    _store_links(warehouse, everything=everything)
-    _replace(warehouse, everything=everything)
+    _store_links(warehouse, coded, everything=everything)
+    _replace(warehouse, coded, everything=everything)
     _keep_history(warehouse, at)
     return _changes(warehouse)
 
@@ -100,7 +100,7 @@ def answer(warehouse: Warehouse, vault: Vault, coded: Coded, linked: Assigned) -
     rows, where = np.unique(
         np.concatenate([graph.founders, merges.from_founder, merges.into_founder]), return_inverse=True
     )
-    names = _message_ids(warehouse, coded.places[rows])
+    names = _message_ids(warehouse, coded, coded.places[rows])
     ids = vault.profile_ids(names)
     profile_ids = ids[where[: len(graph.founders)]]
     shared = np.flatnonzero(graph.founder_codes >= 0)
@@ -149,7 +149,7 @@ def answer(warehouse: Warehouse, vault: Vault, coded: Coded, linked: Assigned) -
                     "f.profile_id", "r.message_id", "r.occurred_at", "r.last_occurred_at", "r.received_at"
                 )
                 .from_(exp.to_table(name).as_("f"))
-                .join("resolve_rows AS r", using="place"),
+                .join(exp.to_table(coded.table).as_("r"), using="place"),
             )
         )
     ended, went_on = np.split(where[len(graph.founders) :], 2)
@@ -167,7 +167,7 @@ def answer(warehouse: Warehouse, vault: Vault, coded: Coded, linked: Assigned) -
                 "resolve_merges",
                 exp.select("c.from_profile", "c.to_profile", "r.message_id", "r.occurred_at", "c.component")
                 .from_(exp.to_table(name).as_("c"))
-                .join("resolve_rows AS r", using="place"),
+                .join(exp.to_table(coded.table).as_("r"), using="place"),
             )
         )
     moved = pa.table(
@@ -187,13 +187,13 @@ def answer(warehouse: Warehouse, vault: Vault, coded: Coded, linked: Assigned) -
         )
 
 
-def _message_ids(warehouse: Warehouse, places: Ints) -> list[str]:
+def _message_ids(warehouse: Warehouse, coded: Coded, places: Ints) -> list[str]:
     wanted = pa.table({"nth": np.arange(len(places)), "place": places})
     with warehouse.scratch("wanted", wanted) as name:
         found = warehouse.query(
             exp.select("w.nth", "r.message_id")
             .from_(exp.to_table(name).as_("w"))
-            .join("resolve_rows AS r", using="place")
+            .join(exp.to_table(coded.table).as_("r"), using="place")
         )
     order = np.empty(len(places), dtype=np.int64)
     order[integers(found, "nth")] = np.arange(len(places))
@@ -220,30 +220,15 @@ def _uuids(ids: np.ndarray, of: Ints) -> pa.Array:
     return pa.ExtensionArray.from_storage(pa.uuid(), storage.take(pa.array(of, mask=of < 0)))
 
 
-def _store_links(warehouse: Warehouse, *, everything: bool) -> None:
+def _store_links(warehouse: Warehouse, coded: Coded, *, everything: bool) -> None:
     """Replace the link log's rows, and point events at the profile that they were sent to, or back."""
-    place = exp.column("place", "r").eq(exp.column("place", "m"))
-    rows = exp.select().from_("resolve_rows AS r").join("resolve_moved AS m", on=place, join_type="left")
-    if everything:
-        warehouse.execute(exp.delete("links"))
-    else:
-        before = exp.select("identifier_id").from_("resolve_before")
-        warehouse.execute(exp.delete("links").where(exp.column("subject").isin(query=before)))
-    columns = {
-        "identifiers": "r",
-        "subject": "r",
-        "moved_to": "m",
-        "occurred_at": "r",
-        "message_id": "r",
-        "last_occurred_at": "r",
-        "received_at": "r",
-    }
-    selected = [
-        exp.column("identifier_id", "m").as_(name) if table == "m" else exp.column(name, table)
-        for name, table in columns.items()
-    ]
-    warehouse.execute(exp.insert(rows.select(*selected), "links", columns=list(columns)))
-
+    rows = (
+        exp.select()
+        .from_(exp.to_table(coded.table).as_("r"))
+        .join(
+            "resolve_moved AS m", on=exp.column("place", "r").eq(exp.column("place", "m")), join_type="left"
+        )
+    )
     elsewhere = rows.select(
         "r.identifiers",
         "r.occurred_at",
@@ -251,6 +236,17 @@ def _store_links(warehouse: Warehouse, *, everything: bool) -> None:
         exp.func("coalesce", exp.column("identifier_id", "m"), exp.column("subject", "r")).as_("now"),
     ).where("r.moved_to IS NOT NULL OR m.identifier_id IS NOT NULL")
     warehouse.execute(temporary("resolve_elsewhere", elsewhere))
+    if everything:
+        warehouse.execute(
+            exp.update(
+                "links",
+                {"moved_to": exp.column("identifier_id", "resolve_moved")},
+                from_="resolve_moved",
+                where=exp.column("place", "links").eq(exp.column("place", "resolve_moved")),
+            )
+        )
+    else:
+        _replace_links(warehouse, rows)
     if not warehouse.query(exp.select("now").from_("resolve_elsewhere").limit(1)).num_rows:
         return
     warehouse.execute(
@@ -276,14 +272,32 @@ def _store_links(warehouse: Warehouse, *, everything: bool) -> None:
         )
 
 
-def _replace(warehouse: Warehouse, *, everything: bool) -> None:
+def _replace_links(warehouse: Warehouse, rows: exp.Select) -> None:
+    before = exp.select("identifier_id").from_("resolve_before")
+    warehouse.execute(exp.delete("links").where(exp.column("subject").isin(query=before)))
+    last = warehouse.query(exp.select(exp.Max(this=exp.column("place")).as_("n")).from_("links"))
+    numbered = exp.column("place", "r") + exp.Literal.number((last["n"][0].as_py() or 0) + 1)
+    columns = {
+        "place": numbered,
+        "identifiers": exp.column("identifiers", "r"),
+        "subject": exp.column("subject", "r"),
+        "moved_to": exp.column("identifier_id", "m"),
+        "occurred_at": exp.column("occurred_at", "r"),
+        "message_id": exp.column("message_id", "r"),
+        "last_occurred_at": exp.column("last_occurred_at", "r"),
+        "received_at": exp.column("received_at", "r"),
+    }
+    warehouse.execute(exp.insert(rows.select(*columns.values()), "links", columns=list(columns)))
+
+
+def _replace(warehouse: Warehouse, coded: Coded, *, everything: bool) -> None:
     seen = (
         exp.select("a.profile_id")
         .select(
             exp.Min(this=exp.column("received_at", "r")).as_("first_seen_at"),
             exp.Max(this=exp.column("last_occurred_at", "r")).as_("last_seen_at"),
         )
-        .from_("resolve_rows AS r")
+        .from_(exp.to_table(coded.table).as_("r"))
         .join("resolve_moved AS m", on="m.place = r.place", join_type="left")
         .join("resolve_answers AS a", on="a.identifier_id = coalesce(m.identifier_id, r.subject)")
         .where("a.profile_id IS NOT NULL")

@@ -40,24 +40,28 @@ class Coded:
 
     Attributes:
         links: the rows that carry an identifier that can link, in canonical order.
-        places: links' row → `place` in the temporary table `resolve_rows`.
+        table: where the rows lie: `links` itself, or the temporary table `resolve_rows`.
+        places: links' row → `place` in that table.
         types: code in the temporary table `resolve_nodes` → type code.
     """
 
     links: Links
+    table: str
     places: Ints
     types: Ints
 
 
 def gather_all(warehouse: Warehouse, rules: IdentityRules, overrides: Sequence[Override]) -> None:
-    """Fill the temporary table `resolve_rows` from all events.
+    """Fill the link log anew from all events.
 
     Args:
         warehouse: holds the events.
         rules: say whether a limit is windowed.
         overrides: say where a list is kept apart for before and after.
     """
-    _gather(warehouse, _of_events("events"), rules, overrides)
+    rows = _grouped(_of_events("events"), rules, overrides)
+    warehouse.execute(exp.delete("links"))
+    warehouse.execute(exp.insert(rows, "links", columns=["place", *_COLUMNS]))
 
 
 def gather_dirty(
@@ -86,7 +90,8 @@ def gather_dirty(
             _of_events("events").where(exp.column("message_id").isin(query=messages.copy())),
             distinct=False,
         )
-    _gather(warehouse, exp.union(rows, _of_events("arrivals"), distinct=False), rules, overrides)
+    source = exp.union(rows, _of_events("arrivals"), distinct=False)
+    warehouse.execute(temporary("resolve_rows", _grouped(source, rules, overrides)))
 
 
 def gather_component(
@@ -123,7 +128,8 @@ def gather_component(
         at = exp.cast(exp.Literal.string(until.replace(tzinfo=None).isoformat(sep=" ")), "TIMESTAMP")
         source = _of_events("events").where(exp.column("occurred_at") <= at)
     # an event that a cap sent elsewhere belongs to another profile of the same component
-    _gather(warehouse, source.where(exp.column("subject").isin(query=subjects)), rules, overrides)
+    rows = source.where(exp.column("subject").isin(query=subjects))
+    warehouse.execute(temporary("resolve_rows", _grouped(rows, rules, overrides)))
 
 
 def _of_events(table: str) -> exp.Select:
@@ -142,13 +148,8 @@ def _of_events(table: str) -> exp.Select:
     )
 
 
-def _gather(
-    warehouse: Warehouse,
-    source: exp.Query,
-    rules: IdentityRules,
-    overrides: Sequence[Override],
-) -> None:
-    """Group the source's rows by list, and number them as they come."""
+def _grouped(source: exp.Query, rules: IdentityRules, overrides: Sequence[Override]) -> exp.Select:
+    """The source's rows grouped by list, and numbered as they come."""
     keys: list[exp.Expr] = [exp.column("identifiers"), *_eras(overrides)]
     if any(each.window != "ever" for each in rules.types):
         keys.append(exp.column("message_id"))
@@ -171,13 +172,10 @@ def _gather(
         .group_by(*keys)
     )
     place = exp.Window(this=exp.RowNumber())
-    warehouse.execute(
-        temporary(
-            "resolve_rows",
-            exp.select((place - 1).as_("place"), "identifiers", "subject", "moved_to")
-            .select("first.occurred_at", "first.message_id", "last_occurred_at", "received_at")
-            .from_(grouped.subquery("g")),
-        )
+    return (
+        exp.select((place - 1).as_("place"), "identifiers", "subject", "moved_to")
+        .select("first.occurred_at", "first.message_id", "last_occurred_at", "received_at")
+        .from_(grouped.subquery("g"))
     )
 
 
@@ -202,13 +200,13 @@ def _eras(overrides: Sequence[Override]) -> list[exp.Expr]:
 def code_rows(
     warehouse: Warehouse, rules: IdentityRules, overrides: Sequence[Override], *, everything: bool
 ) -> Coded:
-    """Number the identifiers of `resolve_rows` that can link, in `resolve_nodes`, and read both as integers.
+    """Number the identifiers of the rows that can link, in `resolve_nodes`, and read both as integers.
 
     Args:
-        warehouse: holds the temporary table `resolve_rows`.
+        warehouse: holds the rows.
         rules: name the types.
         overrides: those that hold.
-        everything: True numbers all identifiers, since nearly all will be carried.
+        everything: True for the rows of `links`, False for those of `resolve_rows`.
     """
     kinds = pa.table({"type": [each.name for each in rules.types], "kind": list(range(len(rules.types)))})
     number = exp.Window(this=exp.RowNumber())
@@ -216,7 +214,8 @@ def code_rows(
         # ties are broken by code there, and must not hang on how the rows happen to lie
         number.set("order", exp.Order(expressions=[exp.Ordered(this=exp.column("identifier_id", "i"))]))
     unnested = exp.Unnest(expressions=[exp.column("identifiers")]).as_("identifier_id")
-    carried = exp.select(unnested).from_("resolve_rows")
+    table = "links" if everything else "resolve_rows"
+    carried = exp.select(unnested).from_(table)
     with warehouse.scratch("kinds", kinds) as name:
         nodes = (
             exp.select((number - 1).as_("code"), "i.identifier_id", "k.kind")
@@ -230,17 +229,17 @@ def code_rows(
     known = warehouse.query(exp.select("code", "kind").from_("resolve_nodes"))
     types = np.empty(known.num_rows, dtype=np.int64)
     types[integers(known, "code")] = integers(known, "kind")
-    return _coded(warehouse, types)
+    return _coded(warehouse, table, types)
 
 
-def _coded(warehouse: Warehouse, types: Ints) -> Coded:
+def _coded(warehouse: Warehouse, table: str, types: Ints) -> Coded:
     rows = warehouse.query(
         exp.select(
             "place",
             exp.ArraySize(this=exp.column("identifiers")).as_("size"),
             exp.Anonymous(this="epoch_us", expressions=[exp.column("occurred_at")]).as_("at"),
             exp.Anonymous(this="epoch_us", expressions=[exp.column("last_occurred_at")]).as_("last"),
-        ).from_("resolve_rows")
+        ).from_(table)
     )
     place = integers(rows, "place")
     sizes, at, last = (np.empty(len(place), dtype=np.int64) for _ in range(3))
@@ -252,7 +251,7 @@ def _coded(warehouse: Warehouse, types: Ints) -> Coded:
         exp.Anonymous(
             this="generate_subscripts", expressions=[exp.column("identifiers"), exp.Literal.number(1)]
         ).as_("nth"),
-    ).from_("resolve_rows")
+    ).from_(table)
     found = warehouse.query(
         exp.select("e.place", "e.nth", "n.code")
         .from_(spread.subquery("e"))
@@ -262,17 +261,17 @@ def _coded(warehouse: Warehouse, types: Ints) -> Coded:
     codes = np.full(int(ends[-1]) if len(ends) else 0, -1, dtype=np.int64)
     codes[(ends - sizes)[integers(found, "place")] + integers(found, "nth") - 1] = integers(found, "code")
     kept = np.bincount(np.repeat(np.arange(len(sizes)), sizes)[codes >= 0], minlength=len(sizes))
-    order = _canonical(warehouse, at)
+    order = _canonical(warehouse, table, at)
     places = order[kept[order] > 0]
     spread_sizes = sizes[places]
     starts = np.cumsum(spread_sizes) - spread_sizes
     codes = codes[np.arange(spread_sizes.sum()) + np.repeat((ends - sizes)[places] - starts, spread_sizes)]
     offsets = np.concatenate([[0], np.cumsum(kept[places])]).astype(np.int64)
-    return Coded(Links(offsets, codes[codes >= 0], at[places], last[places]), places, types)
+    return Coded(Links(offsets, codes[codes >= 0], at[places], last[places]), table, places, types)
 
 
-def _canonical(warehouse: Warehouse, at: Ints) -> Ints:
-    """The places of `resolve_rows` in the order (occurred_at, message_id)."""
+def _canonical(warehouse: Warehouse, table: str, at: Ints) -> Ints:
+    """The rows' places in the order (occurred_at, message_id)."""
     order = np.argsort(at, kind="stable")
     ordered = at[order]
     same = ordered[1:] == ordered[:-1]
@@ -284,7 +283,7 @@ def _canonical(warehouse: Warehouse, at: Ints) -> Ints:
         names = warehouse.query(
             exp.select("w.nth", "r.message_id")
             .from_(exp.to_table(name).as_("w"))
-            .join("resolve_rows AS r", using="place")
+            .join(exp.to_table(table).as_("r"), using="place")
         )
     tied = pa.table(
         {"at": ordered[ties][integers(names, "nth")], "message_id": names["message_id"], "nth": names["nth"]}

@@ -102,12 +102,13 @@ def resolve(
         changes = assign(warehouse, vault, coded, linked, as_of.astimezone(UTC), everything=scope.everything)
         warehouse.execute(exp.delete("arrivals"))
         settle_rules(warehouse, vault, rules, overrides)
-    held = exp.column("profile_id").is_(exp.null())
+    held = exp.select("count(profile_id) AS held", "count(*) AS known").from_("identifier_profiles")
+    counts = warehouse.query(held).to_pylist()[0]
     return ResolveReport(
         events=_count(warehouse, "events"),
         unattributed=_count(warehouse, "events", exp.column("subject").is_(exp.null())),
-        identifiers=_count(warehouse, "identifier_profiles", held.not_()),
-        left_out=_count(warehouse, "identifier_profiles", held),
+        identifiers=counts["held"],
+        left_out=counts["known"] - counts["held"],
         blocked=_count(warehouse, "identifiers", exp.column("blocked")),
         profiles=_count(warehouse, "profiles"),
         merges=_count(warehouse, "merges"),
@@ -145,7 +146,7 @@ def link(
     """Resolve coded rows with the overrides in force.
 
     Args:
-        warehouse: still holds the temporary tables that the rows were coded from.
+        warehouse: still holds what the rows were coded from.
         coded: the rows.
         rules: the project's identity rules.
         overrides: what persons decided.

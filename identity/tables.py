@@ -76,8 +76,9 @@ TABLES = (
         "links",
         "Every list of identifiers that events carried, once (once an event where limits are windowed): its "
         "first event, its newest, and the identifier whose profile its events belong to: `subject`, or "
-        "`moved_to` where a cap or a split sent them elsewhere.",
+        "`moved_to` where a cap or a split sent them elsewhere; `place` only numbers the rows.",
         {
+            "place": "BIGINT",
             "identifiers": "UUID[]",
             "subject": "UUID",
             "moved_to": "UUID",
