@@ -395,7 +395,7 @@ def profile(
     from identity.shown import show_profile_as_of
 
     definitions = load(project)
-    rules = definitions.project.identity
+    rules, then = definitions.project.identity, parse_as_of(as_of)
     with open_stores(definitions) as stores:
         if as_of is None:
             found = find_profile(stores.warehouse, stores.vault, rules, who)
@@ -408,12 +408,11 @@ def profile(
                 found = find_profile(stores.warehouse, stores.vault, rules, who)
                 start = subjects_of(stores.warehouse, found)[0]
             overrides = list_overrides(stores.ledger)
-            shown = show_profile_as_of(
-                stores.warehouse, stores.vault, rules, overrides, start, parse_as_of(as_of)
-            )
-            subjects = (start,)
-        records = consent_of(stores.ledger, subjects)
+            shown = show_profile_as_of(stores.warehouse, stores.vault, rules, overrides, start, then)
+            subjects = tuple(each.identifier_id for each in shown.identifiers)
+        records = [each for each in consent_of(stores.ledger, subjects) if each.captured_at <= then]
         since = suppressed_at(stores.ledger, subjects)
+        since = None if since is None or since > then else since
     show_profile(shown, records, since, as_json=as_json)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,6 +46,18 @@ def _known(stores: Stores, definitions: Definitions, text: str) -> str:
     return find_identifier(stores.warehouse, stores.vault, definitions.project.identity, text)
 
 
+def _start(stores: Stores, definitions: Definitions, text: str) -> str:
+    """An identifier, or any one of a profile's."""
+    from identity.errors import NotFoundError
+    from identity.profiles import find_profile, subjects_of
+
+    if ":" not in text:
+        with suppress(NotFoundError):
+            rules = definitions.project.identity
+            return subjects_of(stores.warehouse, find_profile(stores.warehouse, stores.vault, rules, text))[0]
+    return _known(stores, definitions, text)
+
+
 @identity_app.command()
 def explain(
     identifier: _Identifier, other: _Other, project: ProjectOption = HERE, as_json: JsonOption = False
@@ -70,7 +83,9 @@ def explain(
 
 @identity_app.command()
 def cluster(
-    identifier: _Identifier,
+    identifier: Annotated[
+        str, typer.Argument(metavar="ID", help="TYPE:VALUE, an identifier id, or a profile id.")
+    ],
     html: Annotated[
         Path | None, typer.Option("--html", help="Write a page with a picture to this file.")
     ] = None,
@@ -90,7 +105,7 @@ def cluster(
             stores.vault,
             definitions.project.identity,
             list_overrides(stores.ledger),
-            _known(stores, definitions, identifier),
+            _start(stores, definitions, identifier),
         )
     if html is not None:
         from identity.picture import cluster_page

@@ -64,7 +64,7 @@ def find_profile(warehouse: Warehouse, vault: Vault, rules: IdentityRules, text:
         warehouse: holds the profiles.
         vault: makes the identifier's token.
         rules: know the identifier types.
-        text: a profile id, or `TYPE:VALUE`.
+        text: a profile id, also one that was merged into another since, or `TYPE:VALUE`.
 
     Returns:
         The profile id.
@@ -79,10 +79,32 @@ def find_profile(warehouse: Warehouse, vault: Vault, rules: IdentityRules, text:
         query = exp.select("profile_id").from_("identifier_profiles").where(_is("identifier_id", token))
     else:
         query = exp.select("profile_id").from_("profiles").where(_is("profile_id", wanted))
-    found = warehouse.query(query)["profile_id"].to_pylist()
+        if not warehouse.query(query).num_rows and (now := _stands_for(warehouse, wanted)):
+            return now
+    found = warehouse.query(query.where("profile_id IS NOT NULL"))["profile_id"].to_pylist()
     if not found:
         raise NotFoundError("No profile by that id or identifier; after an ingest, run `audiences resolve`.")
     return str(found[0])
+
+
+def _stands_for(warehouse: Warehouse, profile_id: str) -> str | None:
+    """The living profile that a former one became part of, by the history; None when there is none."""
+    seen: set[str] = set()
+    while profile_id not in seen:
+        seen.add(profile_id)
+        newest = warehouse.query(
+            exp.select("canonical_id")
+            .from_("graph_updates")
+            .where(_is("profile_id", profile_id))
+            .order_by("resolved_at DESC")
+            .limit(1)
+        )["canonical_id"].to_pylist()
+        if not newest or newest[0] is None:
+            return None
+        if newest[0] == profile_id:
+            return profile_id
+        profile_id = str(newest[0])
+    return None
 
 
 def find_identifier(warehouse: Warehouse, vault: Vault, rules: IdentityRules, text: str) -> str:

@@ -255,7 +255,7 @@ def bind_key(warehouse: Warehouse, key_id: str) -> None:
     elif version != SCHEMA_VERSION:
         raise WarehouseError(
             f"The warehouse has tables of version {version}, this program reads version {SCHEMA_VERSION}; "
-            "use the program that made it."
+            "use the program that made it, or ingest the events into a new file (the ledger stays)."
         )
     known = get_setting(warehouse, "key_id")
     if known is None:

@@ -101,6 +101,52 @@ def test_changed_rules_give_what_they_would_have_given_from_the_start(house: Hou
     assert profiles(house) == {frozenset("1234"), frozenset("5"), frozenset("6")}
 
 
+def test_only_what_is_touched_is_looked_at(house: House) -> None:
+    """New events, blocked values and limits each touch their components; the rest has no history."""
+    alone = [visit(f"x{n}", 9, userId=f"x{n}", anonymousId=f"x{n}") for n in range(5)]
+    house.say(*STREAM, *alone)
+    assert house.resolve().looked_at == 6 + 5
+    assert house.resolve().looked_at == 0
+    house.say(visit("8", 8, userId="bob"), name="new.ndjson")
+    assert house.resolve().looked_at == 2 + 1
+    house.rules = IdentityRules(phone(limit=3), blocked=["ann@example.com"])
+    assert house.resolve().looked_at == 4
+    house.rules = IdentityRules(phone(limit=3), anonymous_id(limit=1), blocked=["ann@example.com"])
+    assert house.resolve().looked_at == 0
+    house.rules = IdentityRules(phone(limit=3), anonymous_id(limit=1))
+    assert house.resolve().looked_at == 4
+    history = house.warehouse.query(
+        exp.select("identifier_id", exp.Count(this=exp.Star()).as_("n"))
+        .from_("identifier_updates")
+        .group_by("identifier_id")
+    ).to_pylist()
+    untouched = {str(house.vault.token("user_id", f"x{n}")) for n in range(5)}
+    assert {row["n"] for row in history if row["identifier_id"] in untouched} == {1}
+
+
+def test_a_late_event_moves_what_it_should_have_moved_and_says_so(house: House) -> None:
+    """It happened first, so the device is its person's; the history keeps both."""
+    house.say(*STREAM)
+    house.resolve()
+    who = find_profile(house.warehouse, house.vault, house.rules, "anonymous_id:kiosk")
+    house.say(visit("0", 1, userId="eve", anonymousId="kiosk"), name="late.ndjson")
+    changes = house.resolve().changes
+    assert (changes.merged, changes.split, changes.moved, changes.touched) == (0, 1, 1, (who,))
+    eve = find_profile(house.warehouse, house.vault, house.rules, "anonymous_id:kiosk")
+    assert eve == find_profile(house.warehouse, house.vault, house.rules, "user_id:eve")
+    updates = house.warehouse.query(
+        exp.select("profile_id")
+        .from_("identifier_updates")
+        .where(
+            exp.column("identifier_id").eq(
+                exp.cast(exp.Literal.string(str(house.vault.token("anonymous_id", "kiosk"))), "UUID")
+            )
+        )
+        .order_by("rowid")
+    )
+    assert updates["profile_id"].to_pylist() == [who, eve]
+
+
 def test_a_type_that_the_rules_no_longer_name_links_nobody(house: House) -> None:
     """And does not count as another type either."""
     house.say(
