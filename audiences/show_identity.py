@@ -65,7 +65,7 @@ def show_cluster(found: Cluster, page: Path | None, *, as_json: bool) -> None:
     profiles = {facts["profile"] for _, facts in found.graph.nodes(data=True) if facts["profile"]}
     refused = sum(not facts["held"] for _, _, facts in found.graph.edges(data=True))
     console.print(
-        f"{len(found.graph):,} identifiers in {len(profiles):,} profiles; "
+        f"{len(found.graph):,} identifiers in {len(profiles):,} profile{'' if len(profiles) == 1 else 's'}; "
         f"{found.graph.number_of_edges():,} links, {refused:,} of them refused."
     )
     for glue in found.glue:

@@ -55,7 +55,7 @@ def test_an_override_is_planned_done_listed_and_taken_back(resolved: Shell) -> N
     assert "1 profile merged" in resolved.run("resolve")
     merged = json.loads(resolved.run("profile", ended, "--json"))["profile"]
     assert merged == json.loads(resolved.run("profile", "user_id:u0019", "--json"))["profile"]
-    assert "identifiers in 1 profiles" in resolved.run("identity", "cluster", ended)
+    assert "identifiers in 1 profile;" in resolved.run("identity", "cluster", ended)
     assert "two accounts" in resolved.run("identity", "overrides")
     assert "One person" in resolved.run("identity", "explain", "user_id:u0019", "user_id:u0021")
     resolved.run("identity", "undo", "1", "--author", "ben")
