@@ -231,15 +231,14 @@ def _glue(graph: nx.Graph[str], shown: dict[str, ShownIdentifier], people: set[s
     found = []
     cutting = sorted(nx.articulation_points(graph), key=lambda node: (-graph.degree[node], node))
     for node in cutting[:_GLUES]:
-        rest = graph.subgraph(each for each in graph if each != node)
-        parts: set[str] = set()
-        count = 0
-        for neighbour in graph[node]:
-            if neighbour in parts:
-                continue
-            part = nx.node_connected_component(rest, neighbour)
-            parts |= part
-            count += any(graph.nodes[each]["type"] in people for each in part)
+        neighbours = set(graph[node])
+        rest = graph.copy()
+        rest.remove_node(node)
+        count = sum(
+            any(graph.nodes[each]["type"] in people for each in part)
+            for part in nx.connected_components(rest)
+            if not neighbours.isdisjoint(part)
+        )
         if count > 1:
             found.append(Glue(shown[node], graph.degree[node], count, graph.nodes[node]["blocked"]))
     return tuple(sorted(found, key=lambda each: -each.people))

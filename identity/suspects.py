@@ -206,7 +206,8 @@ def _shared(warehouse: Warehouse, vault: Vault, limit: int) -> tuple[SharedIdent
         .from_("suspect_counts AS c")
         .join("identifiers AS i", on="i.identifier_id = c.identifier_id")
         .where("c.people > 2 OR c.neighbours >= 50")
-        .order_by("c.people DESC", "c.neighbours DESC", "c.identifier_id")
+        # ten values are as suspicious as one more person, as for types
+        .order_by("c.people * 10 + c.neighbours DESC", "c.identifier_id")
         .limit(limit)
     ).to_pylist()
     shown = show_identifiers(warehouse, vault, [row["identifier_id"] for row in rows])
