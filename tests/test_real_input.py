@@ -26,7 +26,7 @@ def profile_of(house: House, kind: str) -> dict[str, str]:
         exp.select("i.value", "m.profile_id")
         .from_("identifier_profiles AS m")
         .join("identifiers AS i", using="identifier_id")
-        .where(exp.column("type", "i").eq(kind))
+        .where(exp.column("type", "i").eq(kind), exp.condition("m.profile_id IS NOT NULL"))
     ).to_pylist()
     return {row["value"]: row["profile_id"] for row in rows}
 
