@@ -122,6 +122,19 @@ def test_a_full_profile_is_named(house: House) -> None:
     ]
 
 
+def test_a_profile_that_merged_too_often_is_named(house: House) -> None:
+    """It absorbed as many others as it may."""
+    house.rules = IdentityRules(max_merges=1)
+    house.say(
+        *(visit(f"1{name}", 1, anonymousId=name) for name in "xyz"),
+        *(visit(f"2{name}", 2, userId="a", anonymousId=name) for name in "xyz"),
+    )
+    house.resolve()
+    assert refused(explained(house, "user_id:a", "anonymous_id:z")) == [
+        "the profile absorbed 1 others, as many as it may"
+    ]
+
+
 def test_strangers_have_no_chain_and_unknown_identifiers_are_an_error(house: House) -> None:
     """The way out is said; the value is not repeated."""
     house.say(*STREAM)
