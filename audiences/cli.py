@@ -108,9 +108,9 @@ def init(
     from audiences.start import create_project
 
     for path in create_project(folder, now()):
-        console.print(f"made  {path}", highlight=False)
+        console.print(f"made  {path}")
     where = "" if folder == HERE else f"cd {folder} && "
-    console.print(f"\nNext: {where}audiences ingest events/sample.ndjson && audiences plan", highlight=False)
+    console.print(f"\nNext: {where}audiences ingest events/sample.ndjson && audiences plan")
 
 
 @app.command()
@@ -403,10 +403,10 @@ def profile(
             shown = gather(stores.warehouse, stores.vault, found)
         else:
             if ":" in who:
-                start = find_identifier(stores.warehouse, stores.vault, rules, who)
+                start: tuple[str, ...] = (find_identifier(stores.warehouse, stores.vault, rules, who),)
             else:
                 found = find_profile(stores.warehouse, stores.vault, rules, who)
-                start = subjects_of(stores.warehouse, found)[0]
+                start = subjects_of(stores.warehouse, found)
             overrides = list_overrides(stores.ledger)
             shown = show_profile_as_of(stores.warehouse, stores.vault, rules, overrides, start, then)
             subjects = tuple(each.identifier_id for each in shown.identifiers)

@@ -66,7 +66,7 @@ def _record(
                 for subject in subjects
             ],
         )
-    console.print(f"Recorded: {state} for {purpose}, under {len(subjects)} identifier(s).", highlight=False)
+    console.print(f"Recorded: {state} for {purpose}, under {len(subjects)} identifier(s).")
 
 
 @consent_app.command()
@@ -103,7 +103,7 @@ def suppress(who: _Who, note: _Note = "command line", project: ProjectOption = H
     subjects = _subjects(definitions, who)
     with open_ledger(definitions.folder / definitions.project.ledger) as ledger:
         suppress_subjects(ledger, subjects, note, now())
-    console.print(f"Suppressed {len(subjects)} identifier(s).", highlight=False)
+    console.print(f"Suppressed {len(subjects)} identifier(s).")
 
 
 @consent_app.command()
@@ -116,4 +116,4 @@ def unsuppress(who: _Who, project: ProjectOption = HERE) -> None:
     definitions = load(project)
     subjects = _subjects(definitions, who)
     with open_ledger(definitions.folder / definitions.project.ledger) as ledger:
-        console.print(f"Lifted {lift(ledger, subjects)} suppression(s).", highlight=False)
+        console.print(f"Lifted {lift(ledger, subjects)} suppression(s).")

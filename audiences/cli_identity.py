@@ -123,11 +123,18 @@ def suspects(
     """List profiles that may be several people, and identifier types that make bad keys."""
     from audiences.project import open_stores
     from audiences.show_identity import show_suspects
+    from identity.overrides import list_overrides
     from identity.suspects import find_suspects
 
     definitions = load(project)
     with open_stores(definitions) as stores:
-        found = find_suspects(stores.warehouse, stores.vault, definitions.project.identity, limit)
+        found = find_suspects(
+            stores.warehouse,
+            stores.vault,
+            definitions.project.identity,
+            list_overrides(stores.ledger),
+            limit,
+        )
     show_suspects(found, as_json=as_json)
 
 
@@ -152,8 +159,7 @@ def _decide(
         recorded = record_override(stores.ledger, kind, one, two, author=author, reason=reason, at=now())
     console.print(
         f"Override {recorded.number} recorded. `audiences plan` shows what it changes, `audiences resolve` "
-        f"does it, `audiences identity undo {recorded.number}` takes it back.",
-        highlight=False,
+        f"does it, `audiences identity undo {recorded.number}` takes it back."
     )
 
 
@@ -218,4 +224,4 @@ def undo(
     definitions = load(project)
     with open_ledger(definitions.folder / definitions.project.ledger) as ledger:
         undo_override(ledger, number, author=author, at=now())
-    console.print(f"Override {number} no longer holds from the next resolve on.", highlight=False)
+    console.print(f"Override {number} no longer holds from the next resolve on.")

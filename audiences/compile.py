@@ -40,7 +40,8 @@ from audiences.rules import (
     Window,
     normalise,
 )
-from audiences.values import any_element, as_number, at, compared, exists, instant, number_of, ordered
+from audiences.values import any_element, as_number, at, compared, exists, number_of, ordered
+from identity.tables import instant
 
 __all__ = ["NOTHING_PERSONAL", "Privacy", "compile_audiences"]
 

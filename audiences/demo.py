@@ -11,8 +11,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
 from audiences.apply import Applied, apply_audiences
 from audiences.explain import explain
 from audiences.ledger import open_ledger
@@ -20,11 +18,13 @@ from audiences.plan import build_plan
 from audiences.project import Definitions, load_definitions, open_stores
 from audiences.show import (
     console,
+    plain_table,
     resolved_sentence,
     show_held_back,
     show_ingest,
     show_plan,
     show_syncs,
+    strong,
 )
 from audiences.start import create_project
 from exporters.destination import Clock
@@ -133,19 +133,17 @@ def walk(folder: Path, as_of: datetime, clock: Clock) -> Demo:
 
 
 def _title(number: int, text: str) -> None:
-    console.print(f"\n[bold]{number}. {text}[/]")
+    console.print(strong(f"\n{number}. {text}"))
 
 
 def _show_audiences(definitions: Definitions, applied: Applied) -> None:
     sizes = {change.audience: change.size for change in applied.changes}
     for audience in definitions.audiences:
-        console.print(f"  [bold]{audience.key}[/]  {sizes[audience.key]:,} members: {explain(audience)}")
+        console.print(strong(f"  {audience.key}", f"  {sizes[audience.key]:,} members: {explain(audience)}"))
 
 
 def _show_platform(definitions: Definitions, platform: PracticePlatform) -> None:
-    table = Table(box=None, padding=(0, 2), pad_edge=False, header_style="bold")
-    for name in ("audience", "platform", "named there", "identifiers", "for example"):
-        table.add_column(name, justify="right" if name == "identifiers" else "left")
+    table = plain_table("audience", "platform", "named there", "identifiers>", "for example")
     with open_ledger(definitions.folder / definitions.project.ledger) as ledger, ledger.reading() as cursor:
         rows = cursor.execute(
             "SELECT destination, audience, alias FROM remote_audiences ORDER BY audience, destination"

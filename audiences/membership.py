@@ -12,8 +12,8 @@ from sqlglot import exp
 from audiences.audience import Audience
 from audiences.compile import NOTHING_PERSONAL, Privacy, compile_audiences
 from audiences.errors import MembershipError
-from audiences.values import instant
 from identity.store.warehouse import Warehouse
+from identity.tables import instant
 
 __all__ = [
     "MembershipChange",

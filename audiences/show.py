@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from audiences.explain import explain, explain_duration
 
@@ -52,9 +53,10 @@ __all__ = [
     "show_sentences",
     "show_status",
     "show_syncs",
+    "strong",
 ]
 
-console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
+console = Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 """Standard output; a pipe gets long lines whole."""
 
 REASONS = {
@@ -211,13 +213,15 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
                 touched = ", ".join(f"{key} ({count:,})" for key, count in step.touched.items())
                 console.print(f"  members touched: {touched}\n" if touched else "")
             case Compute():
-                console.print(f"[bold]{step.audience}[/]  {_change(step.change)}")
+                console.print(strong(step.audience, f"  {_change(step.change)}"))
                 console.print(f"  {step.sentence}")
             case Sync():
                 console.print(f"  → {step.audience} to {step.destination}: {_preview(step.preview)}")
             case Retire():
                 how = "remove" if step.reachable else "can't reach the destination to remove"
-                console.print(f"[bold]retire[/]  {step.audience} at {step.destination}: {how} {step.held:,}")
+                console.print(
+                    strong("retire", f"  {step.audience} at {step.destination}: {how} {step.held:,}")
+                )
 
 
 def _change(change: MembershipChange) -> str:
@@ -249,7 +253,8 @@ def show_applied(applied: Applied, *, as_json: bool) -> None:
         console.print("\nHeld back:")
         show_held_back(applied.syncs)
     for failure in applied.failures:
-        console.print(f"[bold red]failed[/]  {failure.audience} → {failure.destination}: {failure.reason}")
+        where = f"  {failure.audience} → {failure.destination}: "
+        console.print(strong("failed", where + failure.reason, style="bold red"))
 
 
 def show_syncs(syncs: Sequence[SyncReport]) -> None:
@@ -329,7 +334,7 @@ def show_audiences(
         return
     for row in rows:
         members = "not computed yet" if row["since"] is None else f"{row['members']:,} members"
-        console.print(f"[bold]{row['audience']}[/]  {members}")
+        console.print(strong(row["audience"], f"  {members}"))
         console.print(f"  {row['rule']}")
         where = ", ".join(row["sync"]) or "nowhere"
         often = f"every {row['every']}" if row["every"] else "by hand"
@@ -342,7 +347,7 @@ def show_sentences(sentences: Mapping[str, str], *, as_json: bool) -> None:
         print_json(sentences)
         return
     for key, sentence in sentences.items():
-        console.print(f"[bold]{key}[/]  {sentence}")
+        console.print(strong(key, f"  {sentence}"))
 
 
 def show_preview(key: str, size: int, members: Sequence[ShownProfile], *, as_json: bool) -> None:
@@ -350,7 +355,7 @@ def show_preview(key: str, size: int, members: Sequence[ShownProfile], *, as_jso
     if as_json:
         print_json({"audience": key, "members": size, "some": members})
         return
-    console.print(f"[bold]{key}[/]  {size:,} members")
+    console.print(strong(key, f"  {size:,} members"))
     table = plain_table("profile", "identifiers", "traits", "last seen (UTC)")
     for member in members:
         table.add_row(
@@ -382,7 +387,7 @@ def show_profile(
     decisions = list(
         dict.fromkeys((f"{each.captured_at:%Y-%m-%d}", f"{each.purpose}: {each.state}") for each in consent)
     )
-    console.print(f"[bold]{profile.profile_id}[/]")
+    console.print(strong(profile.profile_id))
     seen = (
         f"first seen {profile.first_seen_at:%Y-%m-%d %H:%M}, last {profile.last_seen_at:%Y-%m-%d %H:%M} UTC"
     )
@@ -400,26 +405,31 @@ def show_profile(
             table = Table.grid(padding=(0, 2))
             for row in rows:
                 table.add_row("   ", *row)
-            console.print(f"  [bold]{title}[/]")
+            console.print(strong(f"  {title}"))
             console.print(table)
     if suppressed:
-        console.print(f"  [bold red]suppressed[/] since {suppressed:%Y-%m-%d %H:%M} UTC")
+        console.print(strong("  suppressed", f" since {suppressed:%Y-%m-%d %H:%M} UTC", style="bold red"))
 
 
-def _source(trait: ShownTrait) -> str:
-    return f"[dim]{trait.occurred_at:%Y-%m-%d %H:%M} by {trait.message_id}[/]"
+def _source(trait: ShownTrait) -> Text:
+    return Text(f"{trait.occurred_at:%Y-%m-%d %H:%M} by {trait.message_id}", style="dim")
 
 
-def _account(account: ShownAccount) -> tuple[str, ...]:
+def _account(account: ShownAccount) -> tuple[str | Text, ...]:
     traits = ", ".join(f"{name}={trait.value}" for name, trait in account.traits.items())
-    return (account.account, traits, f"[dim]since {account.first_seen_at:%Y-%m-%d}[/]")
+    return (account.account, traits, Text(f"since {account.first_seen_at:%Y-%m-%d}", style="dim"))
 
 
 def show_checks(checks: Sequence[Check]) -> None:
     """Show what the doctor found."""
     for check in checks:
-        sign = "[green]ok[/]   " if check.passed else "[bold red]wrong[/]"
-        console.print(f"{sign}  {check.name}: {check.detail}")
+        sign, style = ("ok   ", "green") if check.passed else ("wrong", "bold red")
+        console.print(strong(sign, f"  {check.name}: {check.detail}", style=style))
+
+
+def strong(lead: str, rest: str = "", *, style: str = "bold") -> Text:
+    """A line whose beginning stands out; texts from events are never read as markup."""
+    return Text.assemble((lead, style), rest)
 
 
 def plain_table(*columns: str) -> Table:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from audiences.show import console, plain_table, print_json
+from audiences.show import console, plain_table, print_json, strong
 
 if TYPE_CHECKING:
     from identity.explanation import Cluster, Explanation, Step
@@ -47,7 +47,7 @@ def _steps(steps: Sequence[Step]) -> object:
             f"{step.occurred_at:%Y-%m-%d %H:%M:%S}",
             step.event,
             step.message_id,
-            f"[red]refused:[/] {step.refused}" if step.refused else "held",
+            strong("refused:", f" {step.refused}", style="red") if step.refused else "held",
         )
     return table
 
@@ -96,7 +96,7 @@ def show_cluster(found: Cluster, page: Path | None, *, as_json: bool) -> None:
     if len(rows) > 50:
         console.print(f"… and {len(rows) - 50:,} more; --json shows all.")
     if page is not None:
-        console.print(f"Picture: {page}", highlight=False)
+        console.print(f"Picture: {page}")
 
 
 def show_suspects(found: Suspects, *, as_json: bool) -> None:
@@ -104,7 +104,7 @@ def show_suspects(found: Suspects, *, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    console.print("[bold]Identifier types[/]")
+    console.print(strong("Identifier types"))
     table = plain_table(
         "type", "values>", "blocked>", "left out>", "a person>", "people a value>", "shared>", "verdict"
     )
@@ -121,7 +121,7 @@ def show_suspects(found: Suspects, *, as_json: bool) -> None:
         )
     console.print(table)
     if found.shared:
-        console.print("\n[bold]Identifiers that many share[/] (block them, or split them off)")
+        console.print(strong("\nIdentifiers that many share", " (block them, or split them off)"))
         table = plain_table("identifier", "people>", "neighbours>", "", "identifier id")
         for shared in found.shared:
             table.add_row(
@@ -133,9 +133,7 @@ def show_suspects(found: Suspects, *, as_json: bool) -> None:
             )
         console.print(table)
     if found.profiles:
-        console.print(
-            "\n[bold]Profiles that may be several people[/] (look at them with `audiences profile ID`)"
-        )
+        console.print(strong("\nProfiles that may be several people", " (see `audiences profile ID`)"))
         table = plain_table("profile", "identifiers>", "why")
         for profile in found.profiles:
             table.add_row(profile.profile_id, f"{profile.identifiers:,}", "; ".join(profile.reasons))

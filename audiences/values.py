@@ -7,14 +7,14 @@ an array satisfies what any of its elements does.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import assert_never
 
 from sqlglot import exp
 
 from audiences.rules import CompareOp, Flag, Instant, Number, OrderOp, Text, Value
+from identity.tables import instant
 
-__all__ = ["any_element", "as_number", "at", "compared", "exists", "instant", "number_of", "ordered"]
+__all__ = ["any_element", "as_number", "at", "compared", "exists", "number_of", "ordered"]
 
 _NUMBERS = ("DOUBLE", "UINT64", "INT64")
 _FLAGS = ("BOOL_TRUE", "BOOL_FALSE")
@@ -27,16 +27,6 @@ _ORDER: dict[OrderOp, type[exp.Binary]] = {
     ">": exp.GT,
     ">=": exp.GTE,
 }
-
-
-def instant(moment: datetime) -> exp.Expr:
-    """An instant as a literal of the warehouse: naive UTC, to the microsecond.
-
-    Args:
-        moment: aware.
-    """
-    text = moment.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
-    return exp.cast(exp.Literal.string(text), "TIMESTAMP")
 
 
 def at(value: exp.Expr, path: tuple[str, ...]) -> exp.Expr:

@@ -77,8 +77,9 @@ def make(links: int, seed: int = 20_261_123) -> Made:
     phones = np.where(random.random(people)[who] < 0.2, phone + who // 3, phone + households + who)
     nothing = np.full(count, -1)
     first = np.choose(kind, [users, users, emails, users, cookies])
-    second = np.choose(kind, [cookies, emails, cookies, phones, nothing])
-    third = np.choose(kind, [nothing, cookies, nothing, cookies, nothing])
+    # in order of priority: where a user id is blocked, the next one is the subject
+    second = np.choose(kind, [cookies, emails, cookies, cookies, nothing])
+    third = np.choose(kind, [nothing, cookies, nothing, phones, nothing])
 
     table = np.column_stack([first, second, third])
     crowd = np.column_stack([kiosk_cookie + np.arange(kiosk), np.full(kiosk, device), np.full(kiosk, -1)])

@@ -15,7 +15,7 @@ from identity.links import Ints
 from identity.overrides import Override
 from identity.privacy.vault import Vault
 from identity.store.warehouse import Warehouse
-from identity.tables import temporary
+from identity.tables import follow_subjects, instant, temporary
 
 __all__ = ["Assigned", "Changes", "answer", "assign"]
 
@@ -233,7 +233,7 @@ def _store_links(warehouse: Warehouse, coded: Coded, *, everything: bool) -> Non
         "r.identifiers",
         "r.occurred_at",
         "r.last_occurred_at",
-        exp.func("coalesce", exp.column("identifier_id", "m"), exp.column("subject", "r")).as_("now"),
+        exp.func("coalesce", exp.column("identifier_id", "m"), exp.column("subject", "r")).as_("subject"),
     ).where("r.moved_to IS NOT NULL OR m.identifier_id IS NOT NULL")
     warehouse.execute(temporary("resolve_elsewhere", elsewhere))
     if everything:
@@ -247,12 +247,12 @@ def _store_links(warehouse: Warehouse, coded: Coded, *, everything: bool) -> Non
         )
     else:
         _replace_links(warehouse, rows)
-    if not warehouse.query(exp.select("now").from_("resolve_elsewhere").limit(1)).num_rows:
+    if not warehouse.query(exp.select("subject").from_("resolve_elsewhere").limit(1)).num_rows:
         return
     warehouse.execute(
         temporary(
             "resolve_subjects",
-            exp.select("e.message_id", "w.now")
+            exp.select("e.message_id", "w.subject")
             .from_("events AS e")
             .join(
                 "resolve_elsewhere AS w",
@@ -261,15 +261,7 @@ def _store_links(warehouse: Warehouse, coded: Coded, *, everything: bool) -> Non
             ),
         )
     )
-    for table in ("events", "trait_changes"):
-        warehouse.execute(
-            exp.update(
-                table,
-                {"subject": exp.column("now", "resolve_subjects")},
-                from_="resolve_subjects",
-                where=exp.column("message_id", table).eq(exp.column("message_id", "resolve_subjects")),
-            )
-        )
+    follow_subjects(warehouse, "resolve_subjects")
 
 
 def _replace_links(warehouse: Warehouse, rows: exp.Select) -> None:
@@ -330,9 +322,7 @@ def _replace(warehouse: Warehouse, coded: Coded, *, everything: bool) -> None:
 
 def _keep_history(warehouse: Warehouse, at: datetime) -> None:
     """Append what is different from before."""
-    resolved_at = exp.cast(exp.Literal.string(at.replace(tzinfo=None).isoformat(sep=" ")), "TIMESTAMP").as_(
-        "resolved_at"
-    )
+    resolved_at = instant(at).as_("resolved_at")
     warehouse.execute(
         exp.insert(
             exp.select(

@@ -18,11 +18,11 @@ from sqlglot import exp
 
 from identity.assign import Assigned, answer
 from identity.identifiers import IdentityRules
-from identity.link_log import Coded, code_rows, gather_component
+from identity.link_log import Coded, code_rows, gather_component, integers
 from identity.overrides import Override
 from identity.privacy.vault import Vault
 from identity.replay import FULL, MERGED_TOO_OFTEN
-from identity.resolve import graph_rules, link
+from identity.resolve import link
 from identity.store.warehouse import Warehouse
 
 __all__ = ["Resolution", "as_graph", "resolve_component"]
@@ -79,27 +79,38 @@ def as_graph(
         overrides: those that hold.
     """
     graph = _nodes(warehouse)
-    codes = _codes(warehouse)
-    refused: dict[tuple[int, int], tuple[int, int]] = {}
+    codes = _codes(warehouse, found)
     places = found.coded.places.tolist()
+    left_out: dict[tuple[int, int], int] = {}
+    dropped: dict[frozenset[int], int] = {}
     for refusal in found.linked.graph.refusals:
-        refused[places[refusal.row], refusal.code] = (refusal.other, refusal.kind)
+        if refusal.other < 0:
+            left_out[places[refusal.row], refusal.code] = refusal.kind
+        else:
+            dropped[frozenset((refusal.code, refusal.other))] = refusal.kind
     split = {each.identifier: each for each in overrides if each.kind == "split"}
     profile_of = nx.get_node_attributes(graph, "profile")
     blocked = nx.get_node_attributes(graph, "blocked")
 
-    def reason(place: int, at: datetime, one: str, other: str) -> str:
-        for each in (one, other):
+    named = {each.name for each in rules.types}
+
+    def reason(place: int, at: datetime, pair: tuple[str, str]) -> str:
+        for each in pair:
+            kind = graph.nodes[each]["type"]
             if blocked[each]:
-                return f"this {graph.nodes[each]['type']} is blocked: it links nobody"
+                return f"this {kind} is blocked: it links nobody"
+            if kind not in named:
+                return f"the rules no longer name {kind}"
             if each in split and at <= split[each].decided_at:
                 return f"override {split[each].number}: split off, what events said until then does not count"
-            partner, kind = refused.get((place, codes.get(each, -1)), (-1, 0))
-            if (place, codes.get(each, -1)) in refused and partner in (-1, codes.get(one), codes.get(other)):
-                return _said(kind, rules, found.linked.apart)
-        if profile_of[one] != profile_of[other]:
-            return "another identifier of the same event was left out"
-        return ""
+        together = profile_of[pair[0]] is not None and profile_of[pair[0]] == profile_of[pair[1]]
+        kinds = [left_out.get((place, codes[each])) for each in pair]
+        if not together:
+            kinds.append(dropped.get(frozenset(codes[each] for each in pair)))
+        refused = next((kind for kind in kinds if kind is not None), None)
+        if refused is not None:
+            return _said(refused, rules, found.linked.apart)
+        return "" if together else "another identifier of the same event was left out"
 
     for row in warehouse.query(
         exp.select("place", "identifiers", "message_id", "occurred_at")
@@ -110,7 +121,7 @@ def as_graph(
         for one, other in combinations(dict.fromkeys(row["identifiers"]), 2):
             if graph.has_edge(one, other) and graph.edges[one, other]["held"]:
                 continue
-            why = reason(row["place"], at, one, other)
+            why = reason(row["place"], at, (one, other))
             if not graph.has_edge(one, other) or not why:
                 graph.add_edge(
                     one,
@@ -152,17 +163,19 @@ def _nodes(warehouse: Warehouse) -> nx.Graph[str]:
     return graph
 
 
-def _codes(warehouse: Warehouse) -> dict[str, int]:
+def _codes(warehouse: Warehouse, found: Resolution) -> dict[str, int]:
+    """Identifier id → the code that it was linked under, which is another one's where an override says so."""
     nodes: pa.Table = warehouse.query(exp.select("identifier_id", "code").from_("resolve_nodes"))
-    return dict(zip(nodes["identifier_id"].to_pylist(), nodes["code"].to_pylist(), strict=True))
+    linked_as = found.linked.stands_for[integers(nodes, "code")].tolist()
+    return dict(zip(nodes["identifier_id"].to_pylist(), linked_as, strict=True))
 
 
 def _said(kind: int, rules: IdentityRules, pairs: Sequence[Override]) -> str:
     """What refused a link, in words."""
     if kind == FULL:
-        return f"the profile holds {graph_rules(rules).max_identifiers:,} identifiers, as many as it may"
+        return f"the profile holds {rules.max_identifiers:,} identifiers, as many as it may"
     if kind == MERGED_TOO_OFTEN:
-        return f"the profile absorbed {graph_rules(rules).max_merges} others, as many as it may"
+        return f"the profile absorbed {rules.max_merges} others, as many as it may"
     if kind >= len(rules.types):
         each = pairs[kind - len(rules.types)]
         return f"override {each.number}: these two are never one person"

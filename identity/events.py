@@ -148,9 +148,6 @@ def parse_event(message: Any, message_id: str, ingested_at: int, rules: Identity
     context_traits = context.get("traits")
     said = () if kind == "group" else (traits, context_traits, properties)
     identifiers = tuple(_identifiers(ids, said, context, rules))
-    if context.get("externalIds"):
-        rank = {name: place for place, (name, _) in enumerate(rules.keys)}
-        identifiers = tuple(sorted(identifiers, key=lambda each: rank[each[0]]))
     if not identifiers:
         return Refusal(
             "missing_id", "No `userId`, `anonymousId` or other identifier: the event belongs to nobody."
@@ -177,7 +174,7 @@ def _identifiers(
     context: Mapping[str, Any],
     rules: IdentityRules,
 ) -> Iterator[tuple[str, str]]:
-    """Yield a message's identifiers in order of priority, external ids last.
+    """Yield a message's identifiers, in order of priority.
 
     Read from: userId, anonymousId, previousId; e-mail, telephone and the project's own types from traits,
     context.traits and properties, under the type's name or its camelCase form; context.device by its type;
@@ -185,6 +182,8 @@ def _identifiers(
     """
     bags = [bag for bag in said if isinstance(bag, dict) and bag]
     device = context.get("device")
+    given = context.get("externalIds")
+    external = [each for each in given if isinstance(each, dict)] if isinstance(given, list) else ()
     for name, keys in rules.keys:
         if name == "user_id":
             if ids["userId"]:
@@ -203,16 +202,11 @@ def _identifiers(
                     value = bag.get(key)
                     if value and isinstance(value, (str, int)) and not isinstance(value, bool):
                         yield name, str(value)
-    external = context.get("externalIds")
-    if isinstance(external, list):
-        known = {name for name, _ in rules.keys}
         for entry in external:
-            if not isinstance(entry, dict):
-                continue
-            kind, value = entry.get("type"), entry.get("id")
-            of_person = entry.get("collection", "users") == "users"
-            if of_person and kind in known and isinstance(value, (str, int)):
-                yield str(kind), str(value)
+            if entry.get("type") == name and entry.get("collection", "users") == "users":
+                value = entry.get("id")
+                if isinstance(value, (str, int)):
+                    yield name, str(value)
 
 
 def _device(name: str, device: Any) -> Iterator[tuple[str, str]]:

@@ -23,10 +23,19 @@ from identity.privacy.vault import Vault
 from identity.shown import ShownIdentifier, show_identifiers
 from identity.store.warehouse import Warehouse
 
-__all__ = ["Bridge", "Cluster", "Explanation", "Glue", "Step", "explain_identifiers", "show_cluster"]
+__all__ = [
+    "Bridge",
+    "Cluster",
+    "Explanation",
+    "Glue",
+    "Step",
+    "bridges_of",
+    "explain_identifiers",
+    "show_cluster",
+]
 
-_GLUES = 50
-"""Identifiers looked at one by one for what they hold together; those with most neighbours first."""
+_SHOWN = 50
+"""Bridges that are shown, and identifiers looked at one by one, those with most neighbours first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,18 +195,8 @@ def show_cluster(
         NotFoundError: an event never carried it, or no resolve has seen it yet.
     """
     graph = _graph(warehouse, vault, rules, overrides, [identifier])
-    held: nx.Graph[str] = nx.Graph()
-    held.add_edges_from((one, other) for one, other, edge in graph.edges(data=True) if edge["held"])
     shown = show_identifiers(warehouse, vault, list(graph))
-    cut: list[tuple[tuple[int, int], tuple[str, str]]] = []
-    for one, other in cast("list[tuple[str, str]]", list(nx.bridges(held))):
-        held.remove_edge(one, other)
-        near, far = (len(nx.node_connected_component(held, each)) for each in (one, other))
-        held.add_edge(one, other)
-        cut.append(((min(near, far), max(near, far)), (one, other)))
-    cut = sorted(
-        (each for each in cut if each[0][0] > 1), key=lambda each: (-each[0][0], -each[0][1], each[1])
-    )[:_GLUES]
+    cut = bridges_of(graph)[:_SHOWN]
     steps = _steps(warehouse, graph, [edge for _, edge in cut], shown, overrides)
     return Cluster(
         graph,
@@ -206,6 +205,28 @@ def show_cluster(
         tuple(Bridge(step, sides) for (sides, _), step in zip(cut, steps, strict=True)),
         _glue(graph, shown, {each.name for each in rules.types if each.unique}),
     )
+
+
+def bridges_of(graph: nx.Graph[str]) -> list[tuple[tuple[int, int], tuple[str, str]]]:
+    """Find the links that alone hold a profile together, with two identifiers or more on either side.
+
+    Args:
+        graph: as `identity.component` reads it.
+
+    Returns:
+        How many identifiers lie on either side, the smaller first, and the link; the most even first.
+    """
+    held: nx.Graph[str] = nx.Graph()
+    held.add_edges_from((one, other) for one, other, edge in graph.edges(data=True) if edge["held"])
+    found = []
+    for one, other in cast("list[tuple[str, str]]", list(nx.bridges(held))):
+        if held.degree[one] == 1 or held.degree[other] == 1:
+            continue
+        held.remove_edge(one, other)
+        near, far = (len(nx.node_connected_component(held, each)) for each in (one, other))
+        held.add_edge(one, other)
+        found.append(((min(near, far), max(near, far)), (one, other)))
+    return sorted(found, key=lambda each: (-each[0][0], -each[0][1], each[1]))
 
 
 def _graph(
@@ -229,16 +250,17 @@ def _graph(
 def _glue(graph: nx.Graph[str], shown: dict[str, ShownIdentifier], people: set[str]) -> tuple[Glue, ...]:
     """What would fall apart without an identifier, looking at every link, held or refused."""
     found = []
+    rest: nx.Graph[str] = nx.Graph(graph.edges)
     cutting = sorted(nx.articulation_points(graph), key=lambda node: (-graph.degree[node], node))
-    for node in cutting[:_GLUES]:
+    for node in cutting[:_SHOWN]:
         neighbours = set(graph[node])
-        rest = graph.copy()
         rest.remove_node(node)
         count = sum(
             any(graph.nodes[each]["type"] in people for each in part)
             for part in nx.connected_components(rest)
             if not neighbours.isdisjoint(part)
         )
+        rest.add_edges_from(graph.edges(node))
         if count > 1:
             found.append(Glue(shown[node], graph.degree[node], count, graph.nodes[node]["blocked"]))
     return tuple(sorted(found, key=lambda each: -each.people))

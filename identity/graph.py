@@ -15,27 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from identity.links import GraphRules, Ints, Links, Marks, Merges
-from identity.replay import Refused, drop_links, replay
+from identity.replay import Refusal, drop_links, replay
 
-__all__ = ["Graph", "Refusal", "components", "resolve_graph"]
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """An identifier that an event did not link.
-
-    Attributes:
-        row: the event's row.
-        code: the identifier that was left out; under `drop_links` the one further from the event's first.
-        other: -1, or the identifier that it was not linked to, under `drop_links`.
-        kind: code of the type whose limit refused it; at least the number of types when it was the pair of
-            that number that must stay apart; -1 when the profile was full, -2 when it had merged too often.
-    """
-
-    row: int
-    code: int
-    other: int
-    kind: int
+__all__ = ["Graph", "components", "resolve_graph"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +87,7 @@ def resolve_graph(
     profile_of = np.where(seen, profile_of_label[labels], -1) if size else np.zeros(0, dtype=np.int64)
 
     again = np.flatnonzero(broken[row_label]) if rows else np.zeros(0, dtype=np.int64)
-    refused: list[Refused] = []
+    refused: list[Refusal] = []
     if rules.conflict == "demote":
         done = replay(links, again, types, rules, apart, refused if trace else None)
     else:
@@ -123,7 +105,7 @@ def resolve_graph(
         moved_rows=done.moved_rows,
         moved_to=done.moved_to,
         replayed=len(again),
-        refusals=tuple(Refusal(*each) for each in refused),
+        refusals=tuple(refused),
     )
 
 

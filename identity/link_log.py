@@ -19,7 +19,7 @@ from identity.identifiers import IdentityRules
 from identity.links import Ints, Links
 from identity.overrides import Override
 from identity.store.warehouse import Warehouse
-from identity.tables import temporary
+from identity.tables import instant, temporary, uuid
 
 __all__ = ["Coded", "code_rows", "gather_all", "gather_component", "gather_dirty", "integers"]
 
@@ -75,12 +75,7 @@ def gather_dirty(
         overrides: say where a list is kept apart for before and after.
         relisted: True when some lists have to be read from the events again.
     """
-    before = (
-        exp.select("identifier_id")
-        .from_("identifier_profiles")
-        .where(exp.column("component").isin(query=exp.select("component").from_("resolve_dirty")))
-    )
-    rows: exp.Query = exp.select(*_COLUMNS).from_("links").where(exp.column("subject").isin(query=before))
+    rows: exp.Query = exp.select(*_COLUMNS).from_("links").where(_of_dirty_component())
     if relisted:
         messages = exp.select("message_id").from_("resolve_relisted")
         lists = exp.select("identifiers").from_("events").where(exp.column("message_id").isin(query=messages))
@@ -110,26 +105,29 @@ def gather_component(
         identifiers: ids of the identifiers whose components are wanted.
         until: leave out what occurred later, UTC; None takes everything.
     """
-    ids = [exp.cast(exp.Literal.string(each), "UUID") for each in identifiers]
+    ids = [uuid(each) for each in identifiers]
     component = (
         exp.select("component")
         .from_("identifier_profiles")
         .where(exp.In(this=exp.column("identifier_id"), expressions=ids))
     )
     warehouse.execute(temporary("resolve_dirty", component.distinct()))
-    subjects = (
-        exp.select("identifier_id")
-        .from_("identifier_profiles")
-        .where(exp.column("component").isin(query=exp.select("component").from_("resolve_dirty")))
-    )
     if until is None:
         source = exp.select(*_COLUMNS).from_("links")
     else:
-        at = exp.cast(exp.Literal.string(until.replace(tzinfo=None).isoformat(sep=" ")), "TIMESTAMP")
-        source = _of_events("events").where(exp.column("occurred_at") <= at)
-    # an event that a cap sent elsewhere belongs to another profile of the same component
-    rows = source.where(exp.column("subject").isin(query=subjects))
+        source = _of_events("events").where(exp.column("occurred_at") <= instant(until))
+    rows = source.where(_of_dirty_component())
     warehouse.execute(temporary("resolve_rows", _grouped(rows, rules, overrides)))
+
+
+def _of_dirty_component() -> exp.Expr:
+    """Whether a subject lies in a component of `resolve_dirty`; caps and splits send events no further."""
+    dirty = exp.select("component").from_("resolve_dirty")
+    return exp.column("subject").isin(
+        query=exp.select("identifier_id")
+        .from_("identifier_profiles")
+        .where(exp.column("component").isin(query=dirty))
+    )
 
 
 def _of_events(table: str) -> exp.Select:
@@ -185,12 +183,9 @@ def _eras(overrides: Sequence[Override]) -> list[exp.Expr]:
         exp.and_(
             exp.ArrayContains(
                 this=exp.column("identifiers"),
-                expression=exp.cast(exp.Literal.string(each.identifier), "UUID"),
+                expression=uuid(each.identifier),
             ),
-            exp.column("occurred_at")
-            > exp.cast(
-                exp.Literal.string(each.decided_at.replace(tzinfo=None).isoformat(sep=" ")), "TIMESTAMP"
-            ),
+            exp.column("occurred_at") > instant(each.decided_at),
         )
         for each in overrides
         if each.kind == "split"

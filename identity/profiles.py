@@ -14,6 +14,7 @@ from identity.identifiers import IdentityRules
 from identity.privacy.hashing import Candidate, HashedIdentifier, hash_value
 from identity.privacy.vault import SEALED_PREFIX, Vault
 from identity.store.warehouse import Warehouse
+from identity.tables import uuid
 
 __all__ = [
     "count_profiles",
@@ -76,9 +77,13 @@ def find_profile(warehouse: Warehouse, vault: Vault, rules: IdentityRules, text:
         wanted = str(UUID(text))
     except ValueError:
         token = identifier_token(vault, rules, text)
-        query = exp.select("profile_id").from_("identifier_profiles").where(_is("identifier_id", token))
+        query = (
+            exp.select("profile_id")
+            .from_("identifier_profiles")
+            .where(exp.column("identifier_id").eq(uuid(token)))
+        )
     else:
-        query = exp.select("profile_id").from_("profiles").where(_is("profile_id", wanted))
+        query = exp.select("profile_id").from_("profiles").where(exp.column("profile_id").eq(uuid(wanted)))
         if not warehouse.query(query).num_rows and (now := _stands_for(warehouse, wanted)):
             return now
     found = warehouse.query(query.where("profile_id IS NOT NULL"))["profile_id"].to_pylist()
@@ -95,7 +100,7 @@ def _stands_for(warehouse: Warehouse, profile_id: str) -> str | None:
         newest = warehouse.query(
             exp.select("canonical_id")
             .from_("graph_updates")
-            .where(_is("profile_id", profile_id))
+            .where(exp.column("profile_id").eq(uuid(profile_id)))
             .order_by("resolved_at DESC")
             .limit(1)
         )["canonical_id"].to_pylist()
@@ -127,7 +132,7 @@ def find_identifier(warehouse: Warehouse, vault: Vault, rules: IdentityRules, te
     except ValueError:
         wanted = identifier_token(vault, rules, text)
     found = warehouse.query(
-        exp.select("identifier_id").from_("identifiers").where(_is("identifier_id", wanted))
+        exp.select("identifier_id").from_("identifiers").where(exp.column("identifier_id").eq(uuid(wanted)))
     )
     if not found.num_rows:
         raise NotFoundError(
@@ -143,7 +148,7 @@ def profiles_of(warehouse: Warehouse, identifier_ids: Sequence[str]) -> list[str
         warehouse: holds the identity graph's answer.
         identifier_ids: ids of identifiers.
     """
-    ids = [exp.cast(exp.Literal.string(each), "UUID") for each in identifier_ids]
+    ids = [uuid(each) for each in identifier_ids]
     rows = warehouse.query(
         exp.select("identifier_id", "profile_id")
         .from_("identifier_profiles")
@@ -156,7 +161,9 @@ def profiles_of(warehouse: Warehouse, identifier_ids: Sequence[str]) -> list[str
 def subjects_of(warehouse: Warehouse, profile_id: str) -> tuple[str, ...]:
     """All identifier ids of one profile: the subjects under which its consent is recorded."""
     found = warehouse.query(
-        exp.select("identifier_id").from_("identifier_profiles").where(_is("profile_id", profile_id))
+        exp.select("identifier_id")
+        .from_("identifier_profiles")
+        .where(exp.column("profile_id").eq(uuid(profile_id)))
     )
     return tuple(sorted(found["identifier_id"].to_pylist()))
 
@@ -266,7 +273,3 @@ def newest_traits(table: str = "profile_traits", owner: str = "profile_id") -> e
         .from_(ranked.subquery("newest"))
         .where(exp.column("place").eq(1), exp.column("value").is_(exp.null()).not_())
     )
-
-
-def _is(column: str, identifier: str, table: str | None = None) -> exp.Expr:
-    return exp.column(column, table).eq(exp.cast(exp.Literal.string(identifier), "UUID"))

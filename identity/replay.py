@@ -20,7 +20,7 @@ import numpy as np
 
 from identity.links import GraphRules, Ints, Links, Merges
 
-__all__ = ["FULL", "MERGED_TOO_OFTEN", "Refused", "Replayed", "drop_links", "replay"]
+__all__ = ["FULL", "MERGED_TOO_OFTEN", "Refusal", "Replayed", "drop_links", "replay"]
 
 FULL = -1
 """Stands for a type in a refusal: the profile holds as many identifiers as it may."""
@@ -30,8 +30,23 @@ MERGED_TOO_OFTEN = -2
 _AT_ONCE = 100_000
 """Rows that are turned into Python's lists at a time."""
 
-Refused = tuple[int, int, int, int]
-"""Row, the code that was left out, the code it was not linked to or -1, and the kind that refused it."""
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An identifier that an event did not link.
+
+    Attributes:
+        row: the event's row.
+        code: the identifier that was left out.
+        other: -1, or under `drop_links` the one that it was not linked to, in this row or any other.
+        kind: code of the type whose limit refused it; at least the number of types when it was the pair of
+            that number that must stay apart; `FULL` or `MERGED_TOO_OFTEN` when it was a cap.
+    """
+
+    row: int
+    code: int
+    other: int
+    kind: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +102,7 @@ def replay(
     types: Ints,
     rules: GraphRules,
     apart: Sequence[tuple[int, int]],
-    refused: list[Refused] | None,
+    refused: list[Refusal] | None,
 ) -> Replayed:
     """Match row by row, the lowest priority giving way.
 
@@ -114,7 +129,7 @@ def replay(
                 break
             left_out = ids.pop()
             if refused is not None:
-                refused.append((row, left_out, -1, over))
+                refused.append(Refusal(row, left_out, -1, over))
         if not matched:
             profile = _Profile(row, {})
             profiles[row] = profile
@@ -135,7 +150,9 @@ def replay(
                 moved.append((row, stays))
             if refused is not None:
                 cap = MERGED_TOO_OFTEN if joined > rules.max_merges else FULL
-                refused.extend((row, code, -1, cap) for code in ids if holder.get(code) is not holder[stays])
+                refused.extend(
+                    Refusal(row, code, -1, cap) for code in ids if holder.get(code) is not holder[stays]
+                )
             continue
         for other in matched[1:]:
             merges.append((other.founder, home.founder, row))
@@ -233,7 +250,7 @@ def drop_links(
     types: Ints,
     rules: GraphRules,
     apart: Sequence[tuple[int, int]],
-    refused: list[Refused] | None,
+    refused: list[Refusal] | None,
 ) -> Replayed:
     """Lay each component's links, the most trusted first; a link joins two identifiers of one event.
 
@@ -256,7 +273,7 @@ def drop_links(
 
 
 def _lay(
-    links: Links, order: Ints, types: Ints, rules: GraphRules, kinds: _Kinds, refused: list[Refused] | None
+    links: Links, order: Ints, types: Ints, rules: GraphRules, kinds: _Kinds, refused: list[Refusal] | None
 ) -> Iterator[tuple[int, int, list[int]]]:
     newest: dict[tuple[int, int], tuple[int, int]] = {}
     members: dict[int, list[int]] = {}
@@ -287,7 +304,7 @@ def _lay(
             continue
         if doubled := single[home] & single[other]:
             if refused is not None:
-                refused.append((newest[pair][1], pair[1], pair[0], min(doubled)))
+                refused.append(Refusal(newest[pair][1], pair[1], pair[0], min(doubled)))
             continue
         single[home] |= single.pop(other)
         members[home] += members[other]

@@ -26,7 +26,7 @@ from identity.privacy.vault import Vault
 from identity.scope import find_scope, settle_rules
 from identity.store.warehouse import Warehouse
 
-__all__ = ["ResolveReport", "graph_rules", "link", "resolve", "unresolved_events"]
+__all__ = ["ResolveReport", "link", "resolve", "unresolved_events"]
 
 _DAY = 86_400_000_000
 _WINDOWS = {"ever": None, "weekly": 7 * _DAY, "monthly": 30 * _DAY, "annually": 365 * _DAY}
@@ -99,7 +99,7 @@ def resolve(
             gather_dirty(warehouse, rules, overrides, relisted=scope.relisted)
         coded = code_rows(warehouse, rules, overrides, everything=scope.everything)
         linked = link(warehouse, coded, rules, overrides)
-        changes = assign(warehouse, vault, coded, linked, as_of.astimezone(UTC), everything=scope.everything)
+        changes = assign(warehouse, vault, coded, linked, as_of, everything=scope.everything)
         warehouse.execute(exp.delete("arrivals"))
         settle_rules(warehouse, vault, rules, overrides)
     held = exp.select("count(profile_id) AS held", "count(*) AS known").from_("identifier_profiles")
@@ -118,12 +118,8 @@ def resolve(
     )
 
 
-def graph_rules(rules: IdentityRules) -> GraphRules:
-    """The rules by type code, which is the type's place in the order of priority.
-
-    Args:
-        rules: the project's identity rules.
-    """
+def _graph_rules(rules: IdentityRules) -> GraphRules:
+    """The rules by type code, which is the type's place in the order of priority."""
     return GraphRules(
         limits=tuple(each.limit for each in rules.types),
         windows=tuple(_WINDOWS[each.window] for each in rules.types),
@@ -171,7 +167,7 @@ def link(
     graph = resolve_graph(
         _renamed(links, stands_for),
         coded.types,
-        graph_rules(rules),
+        _graph_rules(rules),
         list(apart.values()),
         trace=trace,
     )

@@ -20,7 +20,7 @@ from identity.identifiers import IdentityRules, is_blocked
 from identity.overrides import Override
 from identity.privacy.vault import Vault
 from identity.store.warehouse import Warehouse
-from identity.tables import get_setting, set_setting, temporary
+from identity.tables import follow_subjects, get_setting, set_setting, temporary
 
 __all__ = ["Scope", "find_scope", "remember_rules", "settle_rules"]
 
@@ -250,7 +250,7 @@ def _choose_subjects(warehouse: Warehouse, rules: IdentityRules, *, everywhere: 
     with warehouse.scratch("ranks", ranks) as name:
         chosen = (
             exp.select("e.message_id")
-            .select(exp.ArgMin(this=exp.column("identifier_id", "e"), expression=order).as_("chosen_subject"))
+            .select(exp.ArgMin(this=exp.column("identifier_id", "e"), expression=order).as_("subject"))
             .from_(spread.subquery("e"))
             .join("identifiers AS i", on="i.identifier_id = e.identifier_id AND NOT i.blocked")
             .join(exp.to_table(name).as_("r"), on="r.type = i.type")
@@ -259,14 +259,7 @@ def _choose_subjects(warehouse: Warehouse, rules: IdentityRules, *, everywhere: 
         warehouse.execute(temporary("resolve_chosen", chosen))
     for table in ("events", "trait_changes"):
         warehouse.execute(exp.update(table, {"subject": exp.null()}, where=None if everywhere else relisted))
-        warehouse.execute(
-            exp.update(
-                table,
-                {"subject": exp.column("chosen_subject", "resolve_chosen")},
-                from_="resolve_chosen",
-                where=exp.column("message_id", table).eq(exp.column("message_id", "resolve_chosen")),
-            )
-        )
+    follow_subjects(warehouse, "resolve_chosen")
     # events that wait for their first resolve carry their subject with them
     warehouse.execute(
         exp.update(

@@ -20,7 +20,7 @@ from identity.overrides import Override
 from identity.privacy.vault import SEALED_PREFIX, Vault
 from identity.profiles import newest_traits, subjects_of
 from identity.store.warehouse import Warehouse
-from identity.tables import temporary
+from identity.tables import instant, temporary, uuid
 
 __all__ = [
     "ShownAccount",
@@ -150,7 +150,9 @@ def show_profile(
     Raises:
         NotFoundError: no such profile.
     """
-    base = warehouse.query(exp.select("*").from_("profiles").where(_is("profile_id", profile_id))).to_pylist()
+    base = warehouse.query(
+        exp.select("*").from_("profiles").where(exp.column("profile_id").eq(uuid(profile_id)))
+    ).to_pylist()
     if not base:
         raise NotFoundError("No profile by that id.")
     merges = exp.select("from_profile", "message_id", "merged_at").from_("merges")
@@ -160,7 +162,7 @@ def show_profile(
         profile_id,
         (base[0]["first_seen_at"], base[0]["last_seen_at"]),
         subjects_of(warehouse, profile_id),
-        merges.where(_is("to_profile", profile_id)),
+        merges.where(exp.column("to_profile").eq(uuid(profile_id))),
         ("profile_events", "profile_traits", "trait_changes"),
         reveal=reveal,
     )
@@ -171,33 +173,40 @@ def show_profile_as_of(
     vault: Vault,
     rules: IdentityRules,
     overrides: Sequence[Override],
-    identifier: str,
+    identifiers: Sequence[str],
     as_of: datetime,
     *,
     reveal: bool = False,
 ) -> ShownProfile:
-    """Gather what the events up to an instant make of the profile that an identifier pointed to then.
+    """Gather what the events up to an instant make of the oldest profile that identifiers pointed to then.
+
+    Of a profile's identifiers that is the profile itself, since the older one survives a merge.
 
     Args:
         warehouse: holds the events.
         vault: opens sealed values, to mask them.
         rules: the project's identity rules.
         overrides: those that hold; the ones decided later are left out.
-        identifier: the identifier's id.
+        identifiers: one identifier's id, or those of a profile.
         as_of: the instant, UTC.
         reveal: True shows values in plain; the caller answers for the reason.
 
     Raises:
-        NotFoundError: no event had linked the identifier to a profile by then.
+        NotFoundError: no event had linked any of them to a profile by then.
     """
-    resolve_component(warehouse, vault, rules, overrides, [identifier], as_of.astimezone(UTC))
+    resolve_component(warehouse, vault, rules, overrides, identifiers, as_of.astimezone(UTC))
     found = warehouse.query(
-        exp.select("profile_id")
-        .from_("resolve_answers")
-        .where(_is("identifier_id", identifier), exp.condition("profile_id IS NOT NULL"))
+        exp.select("p.profile_id")
+        .from_("resolve_answers AS a")
+        .join("resolve_profiles AS p", on="p.profile_id = a.profile_id")
+        .where(
+            exp.In(this=exp.column("identifier_id", "a"), expressions=[uuid(each) for each in identifiers])
+        )
+        .order_by("p.occurred_at", "p.message_id")
+        .limit(1)
     )
     if not found.num_rows:
-        raise NotFoundError("No event had linked that identifier to a profile by then.")
+        raise NotFoundError(f"Nobody was known by that id on {as_of:%Y-%m-%d %H:%M} UTC.")
     profile_id = str(found["profile_id"][0].as_py())
     _events_as_of(warehouse, profile_id, as_of.astimezone(UTC))
     seen = warehouse.query(
@@ -206,7 +215,11 @@ def show_profile_as_of(
             exp.Max(this=exp.column("occurred_at")).as_("last_seen_at"),
         ).from_("as_of_events")
     ).to_pylist()[0]
-    held = exp.select("identifier_id").from_("resolve_answers").where(_is("profile_id", profile_id))
+    held = (
+        exp.select("identifier_id")
+        .from_("resolve_answers")
+        .where(exp.column("profile_id").eq(uuid(profile_id)))
+    )
     merges = exp.select("from_profile", "message_id", exp.column("occurred_at").as_("merged_at")).from_(
         "resolve_merges"
     )
@@ -216,7 +229,7 @@ def show_profile_as_of(
         profile_id,
         (seen["first_seen_at"], seen["last_seen_at"]),
         warehouse.query(held)["identifier_id"].to_pylist(),
-        merges.where(_is("to_profile", profile_id)),
+        merges.where(exp.column("to_profile").eq(uuid(profile_id))),
         ("as_of_events", "as_of_traits", "as_of_account_traits"),
         reveal=reveal,
     )
@@ -224,9 +237,7 @@ def show_profile_as_of(
 
 def _events_as_of(warehouse: Warehouse, profile_id: str, as_of: datetime) -> None:
     """Fill temporary tables with one profile's events and traits, as the rows resolved last give them."""
-    then = exp.column("occurred_at", "e") <= exp.cast(
-        exp.Literal.string(as_of.replace(tzinfo=None).isoformat(sep=" ")), "TIMESTAMP"
-    )
+    then = exp.column("occurred_at", "e") <= instant(as_of)
     # where limits are windowed, two messages of one instant and one list have a row each
     owned = (
         exp.select("e.message_id", "a.profile_id")
@@ -238,7 +249,7 @@ def _events_as_of(warehouse: Warehouse, profile_id: str, as_of: datetime) -> Non
         )
         .join("resolve_moved AS m", on="m.place = r.place", join_type="left")
         .join("resolve_answers AS a", on="a.identifier_id = coalesce(m.identifier_id, r.subject)")
-        .where(_is("profile_id", profile_id, "a"), then)
+        .where(exp.column("profile_id", "a").eq(uuid(profile_id)), then)
     )
     events = exp.select("e.*", "o.profile_id").from_("events AS e")
     warehouse.execute(
@@ -273,9 +284,11 @@ def _gather(
     reveal: bool,
 ) -> ShownProfile:
     events_table, traits_table, account_traits_table = tables
-    of_profile = _is("profile_id", profile_id)
+    of_profile = exp.column("profile_id").eq(uuid(profile_id))
     traits = warehouse.query(
-        newest_traits(traits_table).where(_is("profile_id", profile_id, "newest")).order_by("name")
+        newest_traits(traits_table)
+        .where(exp.column("profile_id", "newest").eq(uuid(profile_id)))
+        .order_by("name")
     ).to_pylist()
     events = warehouse.query(
         exp.select("name", exp.Count(this=exp.Star()).as_("n"))
@@ -334,10 +347,6 @@ def _trait(warehouse: Warehouse, vault: Vault, row: dict[str, Any], reveal: bool
     return ShownTrait(value, row["message_id"], _utc(row["occurred_at"]))
 
 
-def _is(column: str, identifier: str, table: str | None = None) -> exp.Expr:
-    return exp.column(column, table).eq(exp.cast(exp.Literal.string(identifier), "UUID"))
-
-
 def _utc(instant: datetime) -> datetime:
     return instant.replace(tzinfo=UTC)
 
@@ -356,7 +365,7 @@ def _shown(warehouse: Warehouse, vault: Vault, value: Any, reveal: bool) -> Any:
 
 def _opened(warehouse: Warehouse, vault: Vault, token: str, reveal: bool) -> str:
     found = warehouse.query(
-        exp.select("class", "sealed").from_("sealed_values").where(_is("token", token))
+        exp.select("class", "sealed").from_("sealed_values").where(exp.column("token").eq(uuid(token)))
     ).to_pylist()
     if not found:
         return "•••"

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlglot import exp
 
+from identity.component import as_graph, resolve_component
+from identity.explanation import bridges_of
 from identity.identifiers import IdentityRules
+from identity.overrides import Override
 from identity.privacy.vault import Vault
+from identity.profiles import subjects_of
 from identity.shown import ShownIdentifier, show_identifiers
 from identity.store.warehouse import Warehouse
 from identity.tables import temporary
@@ -92,22 +97,65 @@ class Suspects:
     profiles: tuple[SuspectProfile, ...]
 
 
-def find_suspects(warehouse: Warehouse, vault: Vault, rules: IdentityRules, limit: int = 20) -> Suspects:
+def find_suspects(
+    warehouse: Warehouse,
+    vault: Vault,
+    rules: IdentityRules,
+    overrides: Sequence[Override] = (),
+    limit: int = 20,
+) -> Suspects:
     """Look for over-merged profiles and bad keys, in what the last resolve stored.
 
     Args:
         warehouse: holds links, profiles and traits.
         vault: masks what is shown.
         rules: the project's identity rules; unique types count people.
+        overrides: those that hold.
         limit: shared identifiers and profiles to name.
     """
     people = [each.name for each in rules.types if each.unique]
     _count_neighbours(warehouse, people)
+    suspected = _profiles(warehouse, people, limit)
+    bridges = _bridges(warehouse, vault, rules, overrides, [row["profile_id"] for row in suspected])
     return Suspects(
         _types(warehouse, rules, people),
         _shared(warehouse, vault, limit),
-        _profiles(warehouse, people, limit),
+        tuple(
+            SuspectProfile(
+                row["profile_id"], row["identifiers"], (*_reasons(row), *bridges.get(row["profile_id"], ()))
+            )
+            for row in suspected
+        ),
     )
+
+
+def _bridges(
+    warehouse: Warehouse,
+    vault: Vault,
+    rules: IdentityRules,
+    overrides: Sequence[Override],
+    profile_ids: Sequence[str],
+) -> dict[str, tuple[str, ...]]:
+    """Profile → the link that alone holds most of it together, in words, if there is any."""
+    anyone = [subjects_of(warehouse, profile_id)[0] for profile_id in profile_ids]
+    if not anyone:
+        return {}
+    graph = as_graph(
+        warehouse, resolve_component(warehouse, vault, rules, overrides, anyone), rules, overrides
+    )
+    widest: dict[str, tuple[tuple[int, int], tuple[str, str]]] = {}
+    for bridge in bridges_of(graph):
+        profile = graph.nodes[bridge[1][0]]["profile"]
+        if profile in profile_ids:
+            widest.setdefault(profile, bridge)
+    shown = show_identifiers(warehouse, vault, [each for _, edge in widest.values() for each in edge])
+    return {
+        profile: (
+            f"one link holds {sides[0]} and {sides[1]} identifiers together: "
+            + " – ".join(f"{shown[each].type} {shown[each].value}" for each in edge),
+        )
+        for profile, (sides, edge) in widest.items()
+    }
 
 
 def _count_neighbours(warehouse: Warehouse, people: Sequence[str]) -> None:
@@ -222,7 +270,7 @@ def _shared(warehouse: Warehouse, vault: Vault, limit: int) -> tuple[SharedIdent
     )
 
 
-def _profiles(warehouse: Warehouse, people: Sequence[str], limit: int) -> tuple[SuspectProfile, ...]:
+def _profiles(warehouse: Warehouse, people: Sequence[str], limit: int) -> list[dict[str, Any]]:
     own_id = exp.column("type", "i").isin(*people) if people else exp.false()
     held = (
         exp.select("m.profile_id", "count(*) AS identifiers")
@@ -246,7 +294,7 @@ def _profiles(warehouse: Warehouse, people: Sequence[str], limit: int) -> tuple[
         .group_by("profile_id")
     )
     merged = exp.select("to_profile", "count(*) AS n").from_("merges").group_by("to_profile")
-    rows = warehouse.query(
+    rows: list[dict[str, Any]] = warehouse.query(
         exp.select("h.profile_id", "h.identifiers", "h.people", "t.names", "g.n AS merges")
         .from_(held.subquery("h"))
         .join(contradicting.subquery("t"), on="t.profile_id = h.profile_id", join_type="left")
@@ -262,17 +310,17 @@ def _profiles(warehouse: Warehouse, people: Sequence[str], limit: int) -> tuple[
         .order_by("h.people DESC", "coalesce(t.traits, 0) DESC", "h.identifiers DESC", "h.profile_id")
         .limit(limit)
     ).to_pylist()
-    return tuple(SuspectProfile(row["profile_id"], row["identifiers"], _reasons(row)) for row in rows)
+    return rows
 
 
-def _reasons(row: dict[str, object]) -> tuple[str, ...]:
+def _reasons(row: dict[str, Any]) -> tuple[str, ...]:
     reasons = []
-    if int(str(row["people"])) > 1:
+    if row["people"] > 1:
         reasons.append(f"{row['people']} ids of persons in one profile")
     if row["names"]:
         reasons.append(f"contradicting traits: {row['names']}")
-    if int(str(row["identifiers"])) >= _BIG:
+    if row["identifiers"] >= _BIG:
         reasons.append(f"{row['identifiers']} identifiers")
-    if int(str(row["merges"] or 0)) >= _MANY:
+    if (row["merges"] or 0) >= _MANY:
         reasons.append(f"absorbed {row['merges']} other profiles")
     return tuple(reasons)

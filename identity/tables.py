@@ -7,6 +7,7 @@ in identifier columns and as the text `sealed:<uuid>` inside traits, properties 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
@@ -15,6 +16,7 @@ from identity.errors import KeyFileError, WarehouseError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from identity.store.warehouse import Warehouse
 
@@ -24,9 +26,12 @@ __all__ = [
     "Table",
     "bind_key",
     "create_tables",
+    "follow_subjects",
     "get_setting",
+    "instant",
     "set_setting",
     "temporary",
+    "uuid",
 ]
 
 SCHEMA_VERSION = "2"
@@ -264,6 +269,43 @@ def bind_key(warehouse: Warehouse, key_id: str) -> None:
         raise KeyFileError(
             f"The key file holds key {key_id}, but this warehouse was sealed with key {known}; "
             "put the right key file in place."
+        )
+
+
+def instant(moment: datetime) -> exp.Expr:
+    """An instant as a literal of the warehouse: naive UTC, to the microsecond.
+
+    Args:
+        moment: aware.
+    """
+    text = moment.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
+    return exp.cast(exp.Literal.string(text), "TIMESTAMP")
+
+
+def uuid(text: str) -> exp.Expr:
+    """The id of an identifier or a profile as a literal of the warehouse.
+
+    Args:
+        text: as queries return it.
+    """
+    return exp.cast(exp.Literal.string(text), "UUID")
+
+
+def follow_subjects(warehouse: Warehouse, chosen: str) -> None:
+    """Give events, and the trait changes that they made, other subjects.
+
+    Args:
+        warehouse: an open warehouse with its tables.
+        chosen: a table of `message_id` and the `subject` that each has from now on.
+    """
+    for table in ("events", "trait_changes"):
+        warehouse.execute(
+            exp.update(
+                table,
+                {"subject": exp.column("subject", chosen)},
+                from_=chosen,
+                where=exp.column("message_id", table).eq(exp.column("message_id", chosen)),
+            )
         )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import orjson
 import pytest
 from hypothesis import settings
+from sqlglot import exp
 
 from audiences.ledger import open_ledger
 from identity.identifiers import IdentityRules, phone
@@ -20,6 +21,7 @@ from identity.ingest import IngestReport, ingest
 from identity.mapping import Mapped
 from identity.overrides import list_overrides
 from identity.privacy.vault import Vault
+from identity.profiles import identifier_token
 from identity.resolve import ResolveReport, resolve
 from identity.store.ledger import Ledger
 from identity.store.warehouse import Warehouse, open_warehouse
@@ -62,6 +64,20 @@ class House:
         path = self.folder / name
         path.write_bytes(b"".join(orjson.dumps(message) + b"\n" for message in messages))
         return self.read(path)
+
+    def token(self, identifier: str) -> str:
+        """The id of an identifier written `TYPE:VALUE`."""
+        return identifier_token(self.vault, self.rules, identifier)
+
+    def profile_of(self, kind: str) -> dict[str, str]:
+        """Value → profile id, of the identifiers of one pseudonymous type that point to a profile."""
+        rows = self.warehouse.query(
+            exp.select("i.value", "m.profile_id")
+            .from_("identifier_profiles AS m")
+            .join("identifiers AS i", using="identifier_id")
+            .where(exp.column("type", "i").eq(kind), exp.condition("m.profile_id IS NOT NULL"))
+        ).to_pylist()
+        return {row["value"]: row["profile_id"] for row in rows}
 
     def resolve(self) -> ResolveReport:
         """Resolve with the house's rules and overrides."""

@@ -14,7 +14,6 @@ from zlib import crc32
 
 import pyarrow.parquet as pq
 import pytest
-from sqlglot import exp
 
 from identity.identifiers import IdentifierType, IdentityRules, anonymous_id, custom, email, phone
 from identity.mapping import load_mapping
@@ -64,17 +63,6 @@ def score(person_of: Mapping[str, str], profile_of: Mapping[str, str]) -> Score:
         made - right,
         len(mixed),
     )
-
-
-def profile_of(house: House, kind: str) -> dict[str, str]:
-    """Identifier value → profile id."""
-    rows = house.warehouse.query(
-        exp.select("i.value", "m.profile_id")
-        .from_("identifier_profiles AS m")
-        .join("identifiers AS i", using="identifier_id")
-        .where(exp.column("type", "i").eq(kind), exp.condition("m.profile_id IS NOT NULL"))
-    ).to_pylist()
-    return {row["value"]: row["profile_id"] for row in rows}
 
 
 Record = tuple[str, str, dict[str, str]]
@@ -131,7 +119,7 @@ class Linkage:
         own = anonymous_id(limit=records, priority=1)
         self.house.rules = IdentityRules(own, *keys, conflict=conflict)
         self.house.resolve()
-        return score(self.person_of, profile_of(self.house, "anonymous_id"))
+        return score(self.person_of, self.house.profile_of("anonymous_id"))
 
 
 def key(*parts: object) -> str:
@@ -163,7 +151,7 @@ def test_stitching_equals_the_vendors_expected_table(house: House) -> None:
     report = house.read(EVENTS / "snowplow_web_events.csv", load_mapping(EVENTS / "maps" / "snowplow.toml"))
     assert (report.read, report.accepted, report.duplicates) == (160, 157, 3)
     house.resolve()
-    cookies, users = profile_of(house, "anonymous_id"), profile_of(house, "user_id")
+    cookies, users = house.profile_of("anonymous_id"), house.profile_of("user_id")
     with (EVENTS / "snowplow_web_stitched.csv").open() as file:
         rows = list(csv.DictReader(file))
     # one session of the table has no cookie, so there is nothing to stitch
@@ -181,7 +169,7 @@ def test_exact_identifiers_never_join_two_people(house: House) -> None:
     assert house.resolve().profiles == 635
     # record 0 stands alone: its id is a value that never links
     truth = {row["unique_id"]: row["cluster"] for row in read_csv("fake_1000.csv")}
-    assert score(truth, profile_of(house, "anonymous_id")) == Score(1.0, 0.336, 0, 0)
+    assert score(truth, house.profile_of("anonymous_id")) == Score(1.0, 0.336, 0, 0)
 
 
 def test_a_custom_identifier_finds_most_of_febrls_duplicates(house: House) -> None:
@@ -190,7 +178,7 @@ def test_a_custom_identifier_finds_most_of_febrls_duplicates(house: House) -> No
     house.read(EVENTS / "febrl1.csv", load_mapping(EVENTS / "maps" / "febrl.toml"))
     assert house.resolve().profiles == 550
     truth = {row["rec_id"]: row["rec_id"].split("-")[1] for row in read_csv("febrl1.csv")}
-    assert score(truth, profile_of(house, "anonymous_id")) == Score(1.0, 0.9, 0, 0)
+    assert score(truth, house.profile_of("anonymous_id")) == Score(1.0, 0.9, 0, 0)
 
 
 def fake_people() -> Iterator[Record]:

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from sqlglot import exp
-
 from audiences import Audience, days, did, prop
 from audiences.membership import compute_members
 from identity.identifiers import IdentityRules
@@ -20,20 +18,9 @@ from tests.conftest import House
 EVENTS = Path(__file__).parent / "fixtures" / "events"
 
 
-def profile_of(house: House, kind: str) -> dict[str, str]:
-    """Identifier value → profile id."""
-    rows = house.warehouse.query(
-        exp.select("i.value", "m.profile_id")
-        .from_("identifier_profiles AS m")
-        .join("identifiers AS i", using="identifier_id")
-        .where(exp.column("type", "i").eq(kind), exp.condition("m.profile_id IS NOT NULL"))
-    ).to_pylist()
-    return {row["value"]: row["profile_id"] for row in rows}
-
-
 def members(house: House, audiences: list[Audience], as_of: datetime) -> dict[str, set[str]]:
     """Audience → user ids."""
-    who = {profile: user for user, profile in profile_of(house, "user_id").items()}
+    who = {profile: user for user, profile in house.profile_of("user_id").items()}
     found = compute_members(house.warehouse, audiences, as_of)
     return {key: {who[profile] for profile in profiles} for key, profiles in found.items()}
 

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-import numpy as np
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
 
+    import numpy as np
     import numpy.typing as npt
 
 __all__ = ["SEALED_PREFIX", "Vault", "create_key_file", "open_vault"]
@@ -148,6 +148,9 @@ class Vault:
         Returns:
             n × 16 bytes: UUIDs of version 8 (RFC 9562) from keyed BLAKE2b (RFC 7693).
         """
+        # most commands need a vault, and few of them profile ids
+        import numpy as np
+
         keyed = hashlib.blake2b(key=self._profile_key, digest_size=16)
         digests = bytearray()
         for name in message_ids:

@@ -119,6 +119,27 @@ def test_a_stewards_mistake_gets_a_sentence(
     assert "nobody" not in said
 
 
+def test_what_events_and_stewards_write_is_shown_as_it_is(shell: Shell) -> None:
+    """A name that looks like markup of the terminal's is no markup."""
+    at = "2026-01-01T00:00:00Z"
+    lines = [
+        {"type": "identify", "messageId": "[/m]", "userId": "a", "anonymousId": "x", "timestamp": at,
+         "traits": {"plan": "[/red] pro [bold", "[/t]": 1}},
+        {"type": "track", "messageId": "[/n]", "userId": "a", "anonymousId": "y", "timestamp": at,
+         "event": "[/boo] Bought", "context": {"groupId": "[/acme]"}},
+    ]  # fmt: skip
+    (shell.folder / "hostile.ndjson").write_text("\n".join(json.dumps(line) for line in lines))
+    shell.run("ingest", "hostile.ndjson")
+    shell.run("resolve")
+    shown = shell.run("profile", "user_id:a")
+    for text in ("[/red] pro [bold", "[/t]", "by [/m]", "[/boo] Bought", "[/acme]"):
+        assert text in shown
+    assert "[/n]" in shell.run("identity", "explain", "user_id:a", "anonymous_id:y")
+    shell.run("identity", "merge", "anonymous_id:x", "anonymous_id:y", "--reason", "[/why]")
+    assert "[/why]" in shell.run("identity", "overrides")
+    shell.run("identity", "cluster", "user_id:a")
+
+
 def test_every_identity_command_that_reads_speaks_json(resolved: Shell) -> None:
     """One document each."""
     for command in (

@@ -11,13 +11,8 @@ from identity.explanation import Cluster, Explanation, explain_identifiers, show
 from identity.identifiers import IdentityRules, anonymous_id, custom, email
 from identity.overrides import list_overrides, record_override
 from identity.picture import cluster_page, cluster_svg
-from identity.profiles import identifier_token
 from tests.conftest import NOW, House
 from tests.identity.test_resolve import STREAM, join, visit
-
-
-def token(house: House, text: str) -> str:
-    return identifier_token(house.vault, house.rules, text)
 
 
 def explained(house: House, one: str, other: str) -> Explanation:
@@ -26,14 +21,14 @@ def explained(house: House, one: str, other: str) -> Explanation:
         house.vault,
         house.rules,
         list_overrides(house.ledger),
-        token(house, one),
-        token(house, other),
+        house.token(one),
+        house.token(other),
     )
 
 
 def clustered(house: House, identifier: str) -> Cluster:
     return show_cluster(
-        house.warehouse, house.vault, house.rules, list_overrides(house.ledger), token(house, identifier)
+        house.warehouse, house.vault, house.rules, list_overrides(house.ledger), house.token(identifier)
     )
 
 
@@ -80,7 +75,7 @@ def test_an_override_that_parted_or_joined_two_is_named(house: House) -> None:
         ("merge", "user_id:bob", "user_id:cat"),
         ("split", "email:bob@example.com", "user_id:bob"),
     ):
-        pair = (token(house, one), token(house, other))
+        pair = (house.token(one), house.token(other))
         record_override(house.ledger, kind, *pair, author="ann", reason="asked", at=NOW)  # type: ignore[arg-type]
     house.resolve()
     assert "override 1: these two are never one person" in refused(
@@ -110,6 +105,38 @@ def test_unique_types_and_windows_are_named(house: House) -> None:
     assert refused(explained(house, "member:m1", "member:m2")) == [
         "the profile would hold two member, which is unique"
     ]
+
+
+def test_a_dropped_link_is_named_whichever_event_carried_it_first(house: House) -> None:
+    """The pair was seen in two lists; the newer one brought the refusal, the older one is shown."""
+    house.rules = IdentityRules(conflict="drop_links")
+    house.say(
+        visit("1", 1, userId="a", anonymousId="till"),
+        visit("2", 2, userId="a", anonymousId="till", properties={"email": "a@example.com"}),
+        visit("3", 3, userId="b", anonymousId="till"),
+    )
+    house.resolve()
+    found = explained(house, "user_id:a", "user_id:b")
+    assert refused(found) == ["the profile would hold two user_id, which is unique"]
+    assert [step.message_id for step in found.steps] == ["1", "3"]
+
+
+def test_another_name_of_an_identifier_is_refused_in_its_own_name(house: House) -> None:
+    """A merged one as well; and a type that the rules no longer name is said to be so."""
+    house.say(*STREAM, visit("8", 8, userId="bob", anonymousId="y"))
+    house.resolve()
+    pair = (house.token("user_id:cat"), house.token("email:cat@example.com"))
+    record_override(house.ledger, "merge", *pair, author="ann", reason="asked", at=NOW)
+    house.resolve()
+    assert refused(explained(house, "user_id:bob", "email:cat@example.com")) == [
+        "the profile would hold more than 1 user_id"
+    ]
+    house.say(visit("9", 9, userId="cat", properties={"phone": "415-555-0100"}), name="more.ndjson")
+    token = house.token("phone:415-555-0100")
+    house.rules = IdentityRules()
+    house.resolve()
+    found = clustered(house, "user_id:cat")
+    assert found.graph.edges[house.token("user_id:cat"), token]["reason"] == "the rules no longer name phone"
 
 
 def test_a_full_profile_is_named(house: House) -> None:

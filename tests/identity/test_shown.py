@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -9,19 +10,23 @@ import pytest
 from identity.errors import NotFoundError
 from identity.identifiers import IdentityRules, anonymous_id
 from identity.overrides import list_overrides
-from identity.profiles import find_profile, identifier_token
+from identity.profiles import find_profile, subjects_of
 from identity.shown import ShownProfile, show_profile, show_profile_as_of
 from tests.conftest import House
 from tests.identity.test_resolve import STREAM, join, visit
 
 
 def as_of(house: House, identifier: str, day: int) -> ShownProfile:
+    return then(house, [house.token(identifier)], day)
+
+
+def then(house: House, identifiers: Sequence[str], day: int) -> ShownProfile:
     return show_profile_as_of(
         house.warehouse,
         house.vault,
         house.rules,
         list_overrides(house.ledger),
-        identifier_token(house.vault, house.rules, identifier),
+        identifiers,
         datetime(2026, 1, day, 12, tzinfo=UTC),
     )
 
@@ -81,8 +86,19 @@ def test_as_of_an_instant_a_profile_is_what_its_events_until_then_make_of_it(hou
     laptop = as_of(house, "anonymous_id:laptop", 3)
     assert laptop.profile_id == now.merged[0][0]
     assert as_of(house, "anonymous_id:laptop", 20) == now
-    with pytest.raises(NotFoundError, match="by then"):
+    with pytest.raises(NotFoundError, match="Nobody was known by that id on 2026-01-02"):
         as_of(house, "user_id:ann", 2)
+
+
+def test_a_profile_is_itself_at_any_instant_since_its_first_event(house: House) -> None:
+    """Whichever of its identifiers came later or belonged to another profile then."""
+    house.say(*STREAM)
+    house.resolve()
+    who = find_profile(house.warehouse, house.vault, house.rules, "user_id:ann")
+    everyone = subjects_of(house.warehouse, who)
+    for day in (1, 2, 3, 4, 20):
+        for identifiers in (everyone, everyone[::-1]):
+            assert then(house, identifiers, day).profile_id == who
 
 
 @pytest.mark.parametrize("windowed", [False, True])

@@ -63,6 +63,25 @@ def test_profiles_with_several_people_in_them_come_first_with_the_reasons(house:
     assert suspect.reasons == ("2 ids of persons in one profile", "contradicting traits: first_name")
 
 
+def test_the_link_that_alone_holds_a_suspect_together_is_named(house: House) -> None:
+    """Two people with devices of their own, and one shared address."""
+    house.rules = IdentityRules(user_id(limit=2))
+    house.say(
+        *(
+            visit(f"{who}{nth}", nth, userId=who, anonymousId=f"{who}-{nth}")
+            for who in "ab"
+            for nth in (1, 2)
+        ),
+        join("j1", 3, "office@example.com", userId="a"),
+        join("j2", 4, "office@example.com", userId="b"),
+    )
+    house.resolve()
+    (suspect,) = find_suspects(house.warehouse, house.vault, house.rules).profiles
+    assert suspect.reasons[0] == "2 ids of persons in one profile"
+    assert suspect.reasons[1].startswith("one link holds 3 and 4 identifiers together: ")
+    assert "o•••@e•••.com" in suspect.reasons[1]
+
+
 def test_storms_end_within_limits_and_are_reported(house: House) -> None:
     """2,500 identifiers on one device, an id `undefined` on every event, one e-mail on them all."""
     house.rules = IdentityRules(custom("ios.id"))
