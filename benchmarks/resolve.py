@@ -5,8 +5,8 @@
 Ours starts from the events in the warehouse file and ends when links, profiles, merges and history are
 stored: grouping, coding, limits and writing back included. The others start from the same links as pairs of
 texts in memory. Every contender runs in a process of its own and once on a little first, so that loading
-libraries is not counted; peak memory is that process's. Afterwards three
-batches of 1,000 new events are resolved one after another. Rivals come with the extra `bench`.
+libraries is not counted; peak memory is that process's. Afterwards three batches of 1,000 new events are
+resolved one after another. Rivals come with the extra `bench`.
 """
 
 from __future__ import annotations

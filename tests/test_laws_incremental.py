@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,13 +11,9 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from sqlglot import exp
 
-from audiences.ledger import open_ledger
 from identity.identifiers import IdentityRules, anonymous_id, custom, email, phone, user_id
 from identity.overrides import OverrideKind, list_overrides, record_override, undo_override
-from identity.privacy.vault import Vault
-from identity.store.warehouse import open_warehouse
-from identity.tables import create_tables
-from tests.conftest import House
+from tests.conftest import House, open_house
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 USERS, ADDRESSES, DEVICES = "abc", ("a@x.org", "b@x.org", "c@x.org"), "defgh"
@@ -64,15 +59,6 @@ steps = st.lists(
     min_size=2,
     max_size=7,
 )
-
-
-@contextmanager
-def a_house() -> Iterator[House]:
-    with TemporaryDirectory() as name, open_ledger(Path(name) / "ledger.sqlite") as ledger:
-        warehouse = open_warehouse("duckdb:///:memory:")
-        create_tables(warehouse)
-        yield House(Path(name), warehouse, ledger, Vault(bytes(range(32))), IdentityRules())
-        warehouse.close()
 
 
 def message(number: int, event: Event) -> dict[str, object]:
@@ -143,7 +129,12 @@ def newest(house: House, table: str, key: str, value: str) -> dict[str, str | No
 def test_any_way_to_the_same_events_rules_and_overrides_stores_the_same(way: Sequence[Step]) -> None:
     """Byte for byte; and the history's newest rows are what is stored."""
     said: list[dict[str, object]] = []
-    with a_house() as stepwise, a_house() as whole:
+    with (
+        TemporaryDirectory() as one,
+        TemporaryDirectory() as other,
+        open_house(Path(one), IdentityRules()) as stepwise,
+        open_house(Path(other), IdentityRules()) as whole,
+    ):
         for number, (what, given) in enumerate(way):
             match what:
                 case "say":
