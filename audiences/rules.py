@@ -1,175 +1,122 @@
 """Rules as data: frozen nodes that compare by structure, print as canonical JSON and have a fingerprint.
 
-The handles that people write rules with stand in `dsl.py`; what a rule means stands in `docs/rules.md`.
+The handles that people write rules with stand in `dsl.py`; what each node means exactly stands in
+`docs/rules.md`. An *operand* is something that has a value for one profile (a trait, a figure over events) or
+for one event (a property); a *condition* is true or false; conditions combine.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import dataclass, fields, is_dataclass, replace
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Literal, assert_never
+from dataclasses import dataclass
+from typing import Literal
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from audiences.terms import Duration, Value, Window
 
 __all__ = [
+    "ActiveDays",
     "Aggregate",
-    "Ago",
     "AllOf",
     "AnyOf",
     "Compare",
     "CompareOp",
+    "Condition",
+    "Consented",
     "Count",
-    "Dates",
-    "Duration",
+    "Distinct",
     "Events",
+    "Exclusion",
     "Exists",
-    "Field",
-    "Flag",
+    "FirstTime",
+    "Held",
+    "Identified",
     "InAudience",
-    "Instant",
-    "Last",
+    "InQuery",
+    "Latest",
     "Measure",
+    "MostFrequent",
+    "Named",
     "Node",
     "Not",
-    "Number",
+    "OfAccount",
+    "OfProfiles",
     "OneOf",
+    "Operand",
     "OrderOp",
+    "Path",
+    "Pick",
+    "Prefixed",
     "Property",
-    "Text",
-    "Threshold",
+    "Quantile",
+    "QueryValue",
+    "Reading",
+    "Recency",
+    "Recurs",
+    "Regularly",
+    "Relative",
+    "Sampled",
+    "Selection",
+    "Sequence",
+    "Step",
+    "TextOp",
+    "Top",
     "Trait",
-    "Value",
-    "Window",
-    "canonical_json",
-    "fingerprint",
-    "leaves",
-    "normalise",
+    "UniqueList",
 ]
 
 OrderOp = Literal["==", "<", "<=", ">", ">="]
-CompareOp = Literal["==", "<", "<=", ">", ">=", "contains", "starts_with"]
+TextOp = Literal["contains", "starts_with", "ends_with", "matches"]
+CompareOp = OrderOp | TextOp
+Path = tuple[str, ...]
+"""Keys from the outermost to the innermost; a key that meets an array goes into each of its elements."""
 
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A text to compare with."""
-
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A number to compare with; every number is a 64-bit float, exact up to 2^53."""
-
-    value: float
-
-
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """True or false to compare with; neither is a number."""
-
-    value: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Instant:
-    """An instant to compare ISO-8601 texts with, aware UTC."""
-
-    value: datetime
-
-
-Value = Text | Number | Flag | Instant
-
-
-@dataclass(frozen=True, slots=True)
-class Duration:
-    """A length of time, in whole minutes."""
-
-    minutes: int
-
-    @property
-    def delta(self) -> timedelta:
-        """The same length for arithmetic with instants."""
-        return timedelta(minutes=self.minutes)
-
-
-@dataclass(frozen=True, slots=True)
-class Last:
-    """The window `(as_of − width, as_of]`."""
-
-    width: Duration
-
-
-@dataclass(frozen=True, slots=True)
-class Ago:
-    """The window `(as_of − oldest, as_of − newest]`."""
-
-    oldest: Duration
-    newest: Duration
-
-
-@dataclass(frozen=True, slots=True)
-class Dates:
-    """The window `[start, end)`, whatever the instant of evaluation; aware UTC."""
-
-    start: datetime
-    end: datetime
-
-
-Window = Last | Ago | Dates
+Reading = Literal["plain", "number", "folded"]
+"""How a stored value is read: as it is; numeric texts as numbers; texts in lower case without accents."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trait:
-    """A profile's trait; further keys of the path lead into it."""
+    """A trait of the profile (of the account, in a rule about accounts): its newest value, unless removed."""
 
-    path: tuple[str, ...]
+    path: Path
+    read: Reading = "plain"
 
 
 @dataclass(frozen=True, slots=True)
 class Property:
     """A property of the event that a `where` looks at."""
 
-    path: tuple[str, ...]
-
-
-Field = Trait | Property
-
-
-@dataclass(frozen=True, slots=True)
-class Compare:
-    """One comparison of a field; false when the field is missing."""
-
-    field: Field
-    op: CompareOp
-    value: Value
+    path: Path
+    read: Reading = "plain"
 
 
 @dataclass(frozen=True, slots=True)
-class OneOf:
-    """True when the field equals one of the values."""
+class Named:
+    """Events of one of these names, which are compared exactly; at least one name, sorted, distinct."""
 
-    field: Field
-    values: tuple[Value, ...]
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Exists:
-    """True when the field has a value other than null."""
+class Prefixed:
+    """Events whose name starts with a text; every event when it is empty."""
 
-    field: Field
+    prefix: str
+
+
+Selection = Named | Prefixed
 
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """The events of one name, inside a window, that satisfy a condition on their properties."""
+    """The visible events of a selection, inside a window, that satisfy a condition on their properties.
 
-    name: str
+    `clock` says which instant the window looks at: when the event occurred, or when it was received.
+    """
+
+    selection: Selection
     window: Window | None = None
     where: Node | None = None
+    clock: Literal["occurred", "received"] = "occurred"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,24 +127,355 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
+class ActiveDays:
+    """On how many different days of a time zone there are events; 0 when there are none."""
+
+    events: Events
+    zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Distinct:
+    """How many different values (texts, numbers, flags; elements of arrays) a property has; 0 for none."""
+
+    events: Events
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Aggregate:
     """A figure over the numbers that a property has in the events; missing when there are none."""
 
     events: Events
     function: Literal["sum", "avg", "min", "max"]
-    path: tuple[str, ...]
-
-
-Measure = Count | Aggregate
+    path: Path
+    read: Literal["plain", "number"] = "plain"
 
 
 @dataclass(frozen=True, slots=True)
-class Threshold:
-    """A comparison of a count or a figure; false when the figure is missing."""
+class Quantile:
+    """The number below which a share of a property's numbers lies, interpolated; missing for none."""
+
+    events: Events
+    path: Path
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """The value in the first or last event that has the property, by (occurred_at, message_id)."""
+
+    events: Events
+    which: Literal["first", "last"]
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class MostFrequent:
+    """The most frequent text, number or flag of a property, if it came up `at_least` times.
+
+    A tie is won by the first in order: false, true, numbers by size, texts by code point.
+    """
+
+    events: Events
+    path: Path
+    at_least: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class UniqueList:
+    """The different texts, numbers and flags of a property as a list in the order of MostFrequent's ties.
+
+    Missing when there are none.
+    """
+
+    events: Events
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Recency:
+    """Whole days (24 hours) since the last of the events; missing when there are none."""
+
+    events: Events
+
+
+@dataclass(frozen=True, slots=True)
+class QueryValue:
+    """A value from a checked SELECT of `profile_id` and `value`; missing for whom it has no row."""
+
+    sql: str
+
+
+Measure = (
+    Count
+    | ActiveDays
+    | Distinct
+    | Aggregate
+    | Quantile
+    | Pick
+    | MostFrequent
+    | UniqueList
+    | Recency
+    | QueryValue
+)
+"""A figure of one profile; what a computed trait holds."""
+
+Operand = Trait | Property | Measure
+
+
+# -------------------------------------------------------------------------------------------- conditions
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """One comparison; false when the operand is missing.
+
+    An array satisfies it when any of its elements does, or, with `every`, when it has elements and all do.
+    """
+
+    operand: Operand
+    op: CompareOp
+    value: Value
+    every: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """True when the operand equals one of the values; arrays as in Compare."""
+
+    operand: Operand
+    values: tuple[Value, ...]
+    every: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Exists:
+    """True when the operand has a value other than null; an empty text or array is a value."""
+
+    operand: Operand
+
+
+@dataclass(frozen=True, slots=True)
+class Relative:
+    """A date against `as_of`; L is the length; arrays as in Compare with any.
+
+    within_last: in `(as_of − L, as_of]`; before_last: at or before `as_of − L`; within_next: in
+    `(as_of, as_of + L]`; after_next: after `as_of + L`.
+    """
+
+    operand: Trait
+    relation: Literal["within_last", "before_last", "within_next", "after_next"]
+    length: Duration
+
+
+@dataclass(frozen=True, slots=True)
+class Recurs:
+    """A date whose day and month come again within `days` days from today, today included, in a zone.
+
+    29 February is kept on 28 February in other years.
+    """
+
+    operand: Trait
+    days: int
+    zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A trait has had this value without interruption, for at least a length of time or for less.
+
+    `>=`: since `as_of − length` or longer; `<`: it has it, but only since later than that. A change that
+    sets the same value again interrupts nothing.
+    """
+
+    trait: Trait
+    value: Value
+    op: Literal[">=", "<"]
+    length: Duration
+
+
+@dataclass(frozen=True, slots=True)
+class FirstTime:
+    """The first event ever that matches, whatever the window, lies in the window."""
+
+    events: Events
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """There is a matching event, and the latest one, by (occurred_at, message_id), satisfies `has`."""
+
+    events: Events
+    has: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Regularly:
+    """In at least `at_least` of the last `of` periods the count of events satisfies `op number`.
+
+    Period i is `(as_of − (i + 1) · period, as_of − i · period]`; a period without events counts 0. The events
+    have no window of their own.
+    """
+
+    events: Events
+    op: OrderOp
+    number: int
+    period: Duration
+    at_least: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a sequence; the distances of the first step are None.
+
+    Attributes:
+        events: what may be this step.
+        within: at most this long after the step named by `since`, inclusive.
+        after: at least this long after it, inclusive.
+        since: the step that `within` and `after` are measured from.
+        within_events: among the next so many events of the profile, of any name, after the previous step.
+    """
+
+    events: Events
+    within: Duration | None = None
+    after: Duration | None = None
+    since: Literal["previous", "first"] = "previous"
+    within_events: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """Events that must not lie strictly between two chosen steps.
+
+    Attributes:
+        events: what must not be there.
+        after: number of the step, from 0, after which it is looked for; None for the beginning of time.
+        before: number of the step before which it is looked for; None for `as_of`, itself included, or for
+            `within` after the step `after`, that instant included.
+        within: only with `before` None: how long to look; undecided, and so false, until that has passed.
+    """
+
+    events: Events
+    after: int | None
+    before: int | None
+    within: Duration | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """Some choice of one event a step, all different, satisfies everything.
+
+    Attributes:
+        steps: one or more, in order.
+        exclusions: what must not happen between them.
+        same: properties that every chosen event has, with one value (text, number or flag) in all of them;
+            an excluded event counts only if it has that value too.
+        within: from the earliest chosen event to the latest at most this long, inclusive.
+        ties: `strict`: each step at a later instant than the one before; `loose`: at the same instant too.
+        adjacent: no other event of the profile lies between one step and the next, in the order of
+            (occurred_at, message_id).
+        any_order: the order of the steps, their distances and adjacency don't matter.
+    """
+
+    steps: tuple[Step, ...]
+    exclusions: tuple[Exclusion, ...] = ()
+    same: tuple[Path, ...] = ()
+    within: Duration | None = None
+    ties: Literal["strict", "loose"] = "strict"
+    adjacent: bool = False
+    any_order: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """The profile holds at least one identifier of these types; sorted, distinct."""
+
+    types: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Consented:
+    """The profile is permitted for a purpose at `as_of`: granted under one identifier, denied under none."""
+
+    purpose: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """The profile's keyed hash for a split's name lies in `[start, stop)` of the unit interval."""
+
+    split: str
+    start: float
+    stop: float
+
+
+@dataclass(frozen=True, slots=True)
+class Top:
+    """The profile is among the first by a figure: `count` of them, or a share of those who have it.
+
+    Larger figures come first, ties by profile id; the figure is a number.
+    """
 
     measure: Measure
-    op: OrderOp
-    number: Number
+    count: int | None = None
+    share: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InAudience:
+    """True for members of another audience, at the same instant."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class InQuery:
+    """True for the profiles that a checked SELECT of `profile_id` returns."""
+
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class OfProfiles:
+    """In a rule about accounts: any, all, none, or at least `number` of its profiles satisfy a rule.
+
+    `all` and `any` of no profiles are false, `none` is true.
+    """
+
+    quantifier: Literal["any", "all", "none", "at_least"]
+    rule: Node
+    number: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class OfAccount:
+    """In a rule about profiles: the profile belongs to an account that satisfies a rule about accounts."""
+
+    rule: Node
+
+
+Condition = (
+    Compare
+    | OneOf
+    | Exists
+    | Relative
+    | Recurs
+    | Held
+    | FirstTime
+    | Latest
+    | Regularly
+    | Sequence
+    | Identified
+    | Consented
+    | Sampled
+    | Top
+    | InAudience
+    | InQuery
+    | OfProfiles
+    | OfAccount
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,116 +487,16 @@ class Not:
 
 @dataclass(frozen=True, slots=True)
 class AllOf:
-    """True when every rule is."""
+    """True when every rule is; with none, true of everybody."""
 
     rules: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
-    """True when at least one rule is."""
+    """True when at least one rule is; with none, true of nobody."""
 
     rules: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class InAudience:
-    """True for members of another audience, at the same instant."""
-
-    key: str
-
-
-Node = Compare | OneOf | Exists | Threshold | Not | AllOf | AnyOf | InAudience
-
-
-def leaves(node: Node) -> Iterator[Compare | OneOf | Exists | Threshold | InAudience]:
-    """Yield the conditions that a rule combines, in the order in which they were written.
-
-    Args:
-        node: a rule; the `where` of its events is not entered.
-    """
-    match node:
-        case Not(rule):
-            yield from leaves(rule)
-        case AllOf(rules) | AnyOf(rules):
-            for rule in rules:
-                yield from leaves(rule)
-        case Compare() | OneOf() | Exists() | Threshold() | InAudience():
-            yield node
-        case _:
-            assert_never(node)
-
-
-def canonical_json(node: object) -> str:
-    """Write a node as JSON that is the same for equal nodes.
-
-    Args:
-        node: any node of this module.
-
-    Returns:
-        JSON with sorted keys and no spaces; `is` names the kind of each node.
-    """
-    return json.dumps(_plain(node), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def normalise(node: Node) -> Node:
-    """Bring rules that mean the same by the laws of logic's order and repetition to one form.
-
-    Args:
-        node: a rule.
-
-    Returns:
-        The rule with nested and repeated `&`, `|` flattened and sorted, and double negation removed.
-    """
-    match node:
-        case Not(Not(rule)):
-            return normalise(rule)
-        case Not(rule):
-            inner = normalise(rule)
-            return inner.rule if isinstance(inner, Not) else Not(inner)
-        case AllOf(rules):
-            return _flat(AllOf, rules)
-        case AnyOf(rules):
-            return _flat(AnyOf, rules)
-        case OneOf(field, values):
-            distinct = sorted(set(values), key=canonical_json)
-            return Compare(field, "==", distinct[0]) if len(distinct) == 1 else OneOf(field, tuple(distinct))
-        case Threshold(measure, _, _) if measure.events.where is not None:
-            events = replace(measure.events, where=normalise(measure.events.where))
-            return replace(node, measure=replace(measure, events=events))
-        case Compare() | Exists() | Threshold() | InAudience():
-            return node
-        case _:
-            assert_never(node)
-
-
-def fingerprint(node: Node) -> str:
-    """Identify what a rule means: equal for rules that differ in order and wording only.
-
-    Args:
-        node: a rule.
-
-    Returns:
-        SHA-256 of the normalised rule's canonical JSON, 64 hexadecimal digits.
-    """
-    return hashlib.sha256(canonical_json(normalise(node)).encode()).hexdigest()
-
-
-def _flat(kind: type[AllOf] | type[AnyOf], rules: tuple[Node, ...]) -> Node:
-    parts: set[Node] = set()
-    for rule in map(normalise, rules):
-        parts.update(rule.rules if isinstance(rule, kind) else (rule,))
-    if len(parts) == 1:
-        return parts.pop()
-    return kind(tuple(sorted(parts, key=canonical_json)))
-
-
-def _plain(value: object) -> object:
-    if is_dataclass(value):
-        return {
-            "is": type(value).__name__,
-            **{each.name: _plain(getattr(value, each.name)) for each in fields(value)},
-        }
-    if isinstance(value, tuple):
-        return [_plain(each) for each in value]
-    return value.isoformat() if isinstance(value, datetime) else value
+Node = Condition | Not | AllOf | AnyOf
