@@ -415,7 +415,7 @@ class Sampled:
 class Top:
     """The profile is among the first by a figure: `count` of them, or a share of those who have it.
 
-    Larger figures come first, ties by profile id; the figure is a number.
+    Larger numbers come first, ties by profile id.
     """
 
     measure: Measure

@@ -1,0 +1,11 @@
+"""SQL dialects: one module an engine, each rendering the same canonical functions."""
+
+from __future__ import annotations
+
+from audiences.engines.duckdb import DuckDB
+from audiences.engines.engine import Engine
+
+__all__ = ["ENGINES", "Engine"]
+
+ENGINES: dict[str, Engine] = {each.name: each for each in (DuckDB(),)}
+"""sqlglot's name of a dialect → how it says what rules need."""

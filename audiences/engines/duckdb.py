@@ -1,0 +1,222 @@
+"""How DuckDB says it; stored values are VARIANTs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlglot import exp
+
+from audiences.engines.engine import Question
+from audiences.rules import TextOp
+from identity.tables import instant
+
+__all__ = ["DuckDB"]
+
+_NUMBERS = (
+    "DOUBLE",
+    "INT64",
+    "UINT64",
+    "INT32",
+    "INT16",
+    "INT8",
+    "UINT32",
+    "UINT16",
+    "UINT8",
+    "FLOAT",
+    "INT128",
+)
+_ISO_8601 = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.]\d{1,6})?)?(Z|[+-]\d{2}:\d{2})?)?"
+_DECIMAL = r"[+-]?[0-9]{1,15}([.][0-9]{1,9})?"
+
+
+class DuckDB:
+    """DuckDB 2."""
+
+    name = "duckdb"
+
+    def key(self, value: exp.Expr, key: str) -> exp.Expr:
+        """The stored value under a key of an object; NULL when it is no object or has none."""
+        return _call("variant_extract", value.copy(), exp.Literal.string(key))
+
+    def into(self, value: exp.Expr, key: str) -> exp.Expr:
+        """Like `key`; of an array, those of its elements, in one array (arrays spliced in), NULL if empty."""
+        inner = self.key(exp.column("outer_element"), key)
+        each = (
+            exp.Case()
+            .when(inner.is_(exp.null()), exp.cast(exp.Array(), _type("VARIANT[]")))
+            .when(_is_array(inner), _elements(inner))
+            .else_(exp.Array(expressions=[inner.copy()]))
+        )
+        spliced = _call("flatten", _call("list_transform", _elements(value), _lambda("outer_element", each)))
+        filled = exp.Case().when(_call("len", spliced) > 0, _variant(spliced.copy()))
+        return exp.Case().when(_is_array(value), filled).else_(self.key(value, key))
+
+    def exists(self, value: exp.Expr) -> exp.Expr:
+        """TRUE when a stored value is there and not null, else FALSE."""
+        return value.copy().is_(exp.null()).not_()
+
+    def any_element(self, value: exp.Expr, question: Question, *, every: bool) -> exp.Expr:
+        """Ask of a value, or of the elements of an array: any of them, or all of at least one; never NULL."""
+        elements = _elements(value)
+        passing = _call(
+            "len", _call("list_filter", elements, _lambda("element", question(exp.column("element"))))
+        )
+        enough = exp.GT(this=passing, expression=exp.Literal.number(0))
+        if every:
+            enough = exp.and_(enough, exp.EQ(this=passing.copy(), expression=_call("len", elements.copy())))
+        asked = exp.Case().when(_is_array(value), enough).else_(question(value.copy()))
+        return exp.Coalesce(this=asked, expressions=[exp.false()])
+
+    def text(self, value: exp.Expr) -> exp.Expr:
+        """The text that a stored value is; NULL when it is none."""
+        # a CASE, not an AND: casting an object to text fails as a whole when two keys differ in case only
+        return exp.Case().when(_kind(value).eq("VARCHAR"), _try(value, "TEXT"))
+
+    def number(self, value: exp.Expr) -> exp.Expr:
+        """The number that a stored value is, as 64-bit float; NULL when it is none."""
+        return exp.Case().when(_is_number(value), _try(value, "DOUBLE"))
+
+    def numeric(self, value: exp.Expr) -> exp.Expr:
+        """Like `number`; also of a text that is a decimal of at most 15 digits before the point, 9 after."""
+        text = self.text(value)
+        is_decimal = _call("regexp_full_match", text, exp.Literal.string(_DECIMAL))
+        return (
+            exp.Case()
+            .when(_is_number(value), _try(value, "DOUBLE"))
+            .when(is_decimal, _try(text.copy(), "DOUBLE"))
+        )
+
+    def flag(self, value: exp.Expr) -> exp.Expr:
+        """The truth that a stored value is; NULL when it is none."""
+        return exp.Case().when(_kind(value).isin("BOOL_TRUE", "BOOL_FALSE"), _try(value, "BOOLEAN"))
+
+    def moment(self, value: exp.Expr) -> exp.Expr:
+        """The instant (naive UTC) that an ISO-8601 text says; NULL when it is none."""
+        text = self.text(value)
+        written = _call("regexp_full_match", text, exp.Literal.string(_ISO_8601))
+        parsed = exp.AtTimeZone(this=_try(text.copy(), "TIMESTAMPTZ"), zone=exp.Literal.string("UTC"))
+        return exp.Case().when(written, parsed)
+
+    def scalars(self, value: exp.Expr) -> exp.Expr:
+        """The elements of an array, or the value alone: an array of stored values to `explode`."""
+        alone = exp.Array(expressions=[value.copy()])
+        return exp.Case().when(_is_array(value), _elements(value)).else_(alone)
+
+    def explode(self, select: exp.Select, values: exp.Expr, name: str) -> exp.Select:
+        """Add to a SELECT a column `name`: a row for each element of an array; no row for an empty one."""
+        return select.select(exp.Unnest(expressions=[values]).as_(name, quoted=True))
+
+    def stored(self, flag: exp.Expr, number: exp.Expr, text: exp.Expr) -> exp.Expr:
+        """The stored value of the one of three that is not NULL."""
+        first, *others = (_variant(each.copy()) for each in (flag, number, text))
+        return exp.Coalesce(this=first, expressions=others)
+
+    def collected(self, value: exp.Expr, order: Sequence[exp.Expr]) -> exp.Expr:
+        """Aggregate: stored values as one stored array, in ascending order of some expressions."""
+        ordered = exp.Order(this=value.copy(), expressions=[_ascending(each) for each in order])
+        return _variant(exp.ArrayAgg(this=ordered))
+
+    def ordered_text(self, text: exp.Expr) -> exp.Expr:
+        """A text that compares by code point."""
+        return text
+
+    def asks_text(self, text: exp.Expr, op: TextOp, given: str) -> exp.Expr:
+        """TRUE when a text contains, starts with, ends with a given one, or matches a portable pattern."""
+        functions = {"contains": "contains", "starts_with": "starts_with", "ends_with": "ends_with"}
+        return _call(functions.get(op, "regexp_matches"), text.copy(), exp.Literal.string(given))
+
+    def folded(self, text: exp.Expr) -> exp.Expr:
+        """A text in lower case without accents."""
+        return exp.Lower(this=_call("strip_accents", text.copy()))
+
+    def hash(self, text: exp.Expr) -> exp.Expr:
+        """MD5 of a text's UTF-8 as 32 lower-case hexadecimal digits, comparing by code point."""
+        return _call("md5", text.copy())
+
+    def exact(self, number: exp.Expr) -> exp.Expr:
+        """A float as an exact decimal with nine digits after the point; it is below 10^18."""
+        return exp.cast(number.copy(), _type("DECIMAL(38, 9)"))
+
+    def whole(self, number: exp.Expr) -> exp.Expr:
+        """A whole number as an exact decimal that can be multiplied by an `exact` one of below 10^18."""
+        return exp.cast(number.copy(), _type("DECIMAL(11, 0)"))
+
+    def instant(self, moment: datetime) -> exp.Expr:
+        """An aware instant as a literal, naive UTC, to the microsecond."""
+        return instant(moment)
+
+    def later(self, moment: exp.Expr, seconds: int) -> exp.Expr:
+        """An instant some seconds later, or earlier when negative."""
+        return exp.Add(this=moment.copy(), expression=_call("to_seconds", exp.Literal.number(seconds)))
+
+    def microseconds(self, later: exp.Expr, earlier: exp.Expr) -> exp.Expr:
+        """Whole microseconds from one instant to another."""
+        return exp.paren(_call("epoch_us", later.copy()) - _call("epoch_us", earlier.copy()))
+
+    def local_date(self, moment: exp.Expr, zone: str) -> exp.Expr:
+        """The date of a naive UTC instant in a time zone."""
+        aware = exp.AtTimeZone(this=moment.copy(), zone=exp.Literal.string("UTC"))
+        return exp.cast(exp.AtTimeZone(this=exp.paren(aware), zone=exp.Literal.string(zone)), "DATE")
+
+    def filtered(self, aggregate: exp.Expr, where: exp.Expr | None) -> exp.Expr:
+        """An aggregate over the rows that satisfy a condition."""
+        if where is None:
+            return aggregate
+        return exp.Filter(this=aggregate, expression=exp.Where(this=where.copy()))
+
+    def outermost(
+        self, value: exp.Expr, order: Sequence[exp.Expr], where: exp.Expr | None, *, last: bool
+    ) -> exp.Expr:
+        """Aggregate: the value, NULL included, of the first or last row in the order of some expressions."""
+        place = exp.Tuple(expressions=[each.copy() for each in order])
+        return self.filtered(_call("arg_max_null" if last else "arg_min_null", value.copy(), place), where)
+
+    def quantile(self, number: exp.Expr, share: float, where: exp.Expr | None) -> exp.Expr:
+        """Aggregate: the interpolated quantile of floats; NULL for none."""
+        return self.filtered(_call("quantile_cont", number.copy(), exp.Literal.number(repr(share))), where)
+
+    def any_true(self, condition: exp.Expr) -> exp.Expr:
+        """Aggregate: TRUE when a condition is TRUE in any row."""
+        return exp.LogicalOr(this=condition.copy())
+
+
+def _call(name: str, *arguments: exp.Expr) -> exp.Expr:
+    return exp.Anonymous(this=name, expressions=list(arguments))
+
+
+def _lambda(name: str, body: exp.Expr) -> exp.Expr:
+    return exp.Lambda(this=body, expressions=[exp.to_identifier(name)], colon=True)
+
+
+def _type(name: str) -> exp.DataType:
+    return exp.DataType.build(name, dialect="duckdb")
+
+
+def _try(value: exp.Expr, kind: str) -> exp.Expr:
+    return exp.TryCast(this=value.copy(), to=_type(kind))
+
+
+def _variant(value: exp.Expr) -> exp.Expr:
+    return exp.cast(value, _type("VARIANT"))
+
+
+def _kind(value: exp.Expr) -> exp.Expr:
+    return _call("variant_typeof", value.copy())
+
+
+def _is_array(value: exp.Expr) -> exp.Expr:
+    return _call("starts_with", _kind(value), exp.Literal.string("ARRAY"))
+
+
+def _is_number(value: exp.Expr) -> exp.Expr:
+    is_decimal = _call("starts_with", _kind(value), exp.Literal.string("DECIMAL"))
+    return exp.or_(_kind(value).isin(*_NUMBERS), is_decimal)
+
+
+def _elements(value: exp.Expr) -> exp.Expr:
+    return exp.TryCast(this=value.copy(), to=_type("VARIANT[]"))
+
+
+def _ascending(value: exp.Expr) -> exp.Expr:
+    return exp.Ordered(this=value.copy(), nulls_first=True)
