@@ -1,353 +1,427 @@
-"""From rules to one SQL query: every distinct condition is a column of one scan, the rules only combine them.
+"""From rules to one SQL query: every distinct question is a column of one scan, the rules only combine them.
 
-Conditions on events are gathered by event name, so that each name's events are read once; equal conditions of
-different audiences are one column. Reads the views `profile_events` and `profile_traits` and the table
-`profiles`, and nothing else. A row counts at `as_of` when it was received and had happened by then.
+Facts about events are gathered by what they select, so that each selection's events are read once; equal
+questions of different audiences are one column. Reads the views `profile_events`, `profile_traits`,
+`profile_identifiers`, `account_traits` and the table `profiles`, and relations that the caller lends. A row
+counts at `as_of` when it was received and had happened by then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol, assert_never
+from typing import Literal, cast
 
 from sqlglot import exp
 
 from audiences.audience import Audience
-from audiences.errors import RuleError
+from audiences.computed import ComputedTrait
+from audiences.conditions import Conditions, as_number, in_window, is_figure
+from audiences.engines import ENGINES, Engine
+from audiences.facts import Fact, Facts
+from audiences.meaning import normalise
 from audiences.order import depends_on, in_order
-from audiences.rules import (
-    Aggregate,
-    Ago,
-    AllOf,
-    AnyOf,
-    Compare,
-    Dates,
-    Exists,
-    Field,
-    InAudience,
-    Last,
-    Measure,
-    Node,
-    Not,
-    OneOf,
-    Property,
-    Text,
-    Threshold,
-    Trait,
-    Value,
-    Window,
-    normalise,
-)
-from audiences.values import any_element, as_number, at, compared, exists, number_of, ordered
-from identity.tables import instant
+from audiences.periods import span_of
+from audiences.relations import Manual, relation
+from audiences.rules import Events, Named, Node, OfAccount, OfProfiles, Selection
+from audiences.sealed import NOTHING_PERSONAL, Privacy
 
-__all__ = ["NOTHING_PERSONAL", "Privacy", "compile_audiences"]
+__all__ = ["Question", "compile_audiences"]
 
-_EXACT = "DECIMAL(38, 9)"
-"""Sums are exact to nine digits, so that they do not depend on the order of rows."""
 _LARGEST = 1e18
+Of = Literal["profile", "account"]
+_OWNER: dict[Of, Literal["profile_id", "account"]] = {"profile": "profile_id", "account": "account"}
 
 
-class Privacy(Protocol):
-    """Which fields are sealed, and the text that stands for a literal in them."""
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a query is asked at, of whom, and with what.
 
-    def is_personal(self, where: Literal["trait", "property"], path: tuple[str, ...]) -> bool:
-        """Say whether a field's values are sealed."""
-        ...
+    Attributes:
+        as_of: the instant to compute for; aware.
+        engine: whose SQL.
+        privacy: which fields are sealed.
+        audiences: every audience that a rule may name, by key.
+        manual: keys of the audiences that somebody was put into, or out of, by hand; the relation
+            `manual_members` is lent then.
+        only: a relation of `profile_id` (of `account`): look at nobody else; None for everybody.
+    """
 
-    def tokenise(
-        self, where: Literal["trait", "property"], path: tuple[str, ...], literal: str
-    ) -> str | None:
-        """The text that stands for a literal in a sealed field."""
-        ...
-
-
-class _NothingPersonal:
-    def is_personal(self, where: Literal["trait", "property"], path: tuple[str, ...]) -> bool:  # noqa: ARG002
-        return False
-
-    def tokenise(
-        self,
-        where: Literal["trait", "property"],  # noqa: ARG002
-        path: tuple[str, ...],  # noqa: ARG002
-        literal: str,  # noqa: ARG002
-    ) -> str | None:
-        return None
-
-
-NOTHING_PERSONAL: Privacy = _NothingPersonal()
-"""For data in which nothing is sealed, such as an oracle's."""
-
-
-@dataclass(slots=True)
-class _Compiler:
     as_of: datetime
-    privacy: Privacy
-    place: str = ""
-    measures: dict[str, dict[tuple[Measure, str], str]] = field(default_factory=dict)
-    traits: dict[str, str] = field(default_factory=dict)
-
-    def rule(self, node: Node, of_event: exp.Expr | None = None) -> exp.Expr:
-        """A rule as a condition that is TRUE or FALSE, never NULL."""
-        match node:
-            case Compare(where, op, value):
-                given = self._sealed(where, op, value)
-                return any_element(self._value(where, of_event), compared(op, given))
-            case OneOf(where, values):
-                questions = [compared("==", self._sealed(where, "==", value)) for value in values]
-                return any_element(
-                    self._value(where, of_event),
-                    lambda each: exp.or_(*(question(each) for question in questions)),
-                )
-            case Exists(where):
-                return exists(self._value(where, of_event))
-            case Threshold(measure, op, number):
-                if isinstance(measure, Aggregate):
-                    figure = self._figure(measure, op, number.value)
-                    return exp.Coalesce(this=figure, expressions=[exp.false()])
-                counted = exp.Coalesce(this=self._measure(measure), expressions=[exp.Literal.number(0)])
-                return ordered(counted, op, exp.Literal.number(int(number.value)))
-            case Not(rule):
-                return exp.not_(exp.paren(self.rule(rule, of_event)))
-            case AllOf(rules):
-                return exp.and_(*(self.rule(each, of_event) for each in rules))
-            case AnyOf(rules):
-                return exp.or_(*(self.rule(each, of_event) for each in rules))
-            case InAudience(key):
-                return exp.column(key, quoted=True)
-            case _:
-                assert_never(node)
-
-    def _value(self, where: Field, of_event: exp.Expr | None) -> exp.Expr:
-        match where:
-            case Property(path):
-                if of_event is None:
-                    raise RuleError("prop(…) asks about an event; put it into did(…).where(…).", self.place)
-                return at(of_event.copy(), path)
-            case Trait((name, *inner)):
-                column = self.traits.setdefault(name, f"trait {len(self.traits)}")
-                return at(exp.column(column, quoted=True), tuple(inner))
-            case _:
-                raise AssertionError(where)
-
-    def _sealed(self, where: Field, op: str, value: Value) -> Value:
-        place: Literal["trait", "property"] = "trait" if isinstance(where, Trait) else "property"
-        if not self.privacy.is_personal(place, where.path):
-            return value
-        if op == "==" and isinstance(value, Text):
-            token = self.privacy.tokenise(place, where.path, value.value)
-            if token is not None:
-                return Text(token)
-        raise RuleError(
-            f"{'.'.join(where.path)!r} is personal, so its values are sealed: only ==, != and is_in with "
-            "texts, and exists(), work on it.",
-            self.place,
-        )
-
-    def _measure(self, measure: Measure, figure: str = "") -> exp.Expr:
-        columns = self.measures.setdefault(measure.events.name, {})
-        if (measure, figure) not in columns:
-            columns[measure, figure] = f"fact {sum(map(len, self.measures.values()))}"
-        return exp.column(columns[measure, figure], quoted=True)
-
-    def _figure(self, measure: Aggregate, op: Literal["==", "<", "<=", ">", ">="], number: float) -> exp.Expr:
-        if self.privacy.is_personal("property", measure.path):
-            raise RuleError(
-                f"{'.'.join(measure.path)!r} is personal, so its values are sealed: there is no "
-                f"{measure.function} of them.",
-                self.place,
-            )
-        match measure.function:
-            case "min" | "max":
-                return ordered(self._measure(measure), op, as_number(number))
-            case "sum":
-                return ordered(self._measure(measure), op, _exact(as_number(number)))
-            case "avg":
-                # the sum is compared with number × count, which keeps it exact
-                summed = self._measure(Aggregate(measure.events, "sum", measure.path))
-                counted = self._measure(measure, "count")
-                most = exp.Mul(
-                    this=exp.cast(as_number(number), "DECIMAL(27, 9)"),
-                    expression=exp.cast(counted, "DECIMAL(11, 0)"),
-                )
-                return ordered(summed, op, most)
-            case _:
-                assert_never(measure.function)
-
-    def event_scan(self, name: str, columns: Mapping[tuple[Measure, str], str]) -> exp.Select:
-        """One pass over the events of one name, with a column for each measure.
-
-        What measures ask of a single event, its condition and its number, is worked out once an event, below
-        the aggregates: measures often differ in their windows only.
-        """
-        asked: dict[Node, exp.Expr] = {}
-        numbers: dict[tuple[tuple[str, ...], bool], exp.Expr] = {}
-        selected: list[exp.Expr] = []
-        for (measure, figure), column in columns.items():
-            where = measure.events.where
-            conditions = [self._in_window(measure.events.window)] if measure.events.window else []
-            if where is not None:
-                conditions.append(asked.setdefault(where, exp.column(f"asked {len(asked)}", quoted=True)))
-            total: exp.Expr = exp.Count(this=exp.Star())
-            if isinstance(measure, Aggregate):
-                exact = measure.function not in ("min", "max")
-                number = numbers.setdefault(
-                    (measure.path, exact), exp.column(f"number {len(numbers)}", quoted=True)
-                )
-                total = _total(measure, figure, number.copy())
-            if conditions:
-                total = exp.Filter(this=total, expression=exp.Where(this=exp.and_(*conditions)))
-            selected.append(total.as_(column, quoted=True))
-        properties = exp.column("properties")
-        events = (
-            exp.select("profile_id", "occurred_at")
-            .select(
-                *(self.rule(where, properties).as_(each.name, quoted=True) for where, each in asked.items())
-            )
-            .select(
-                *(
-                    _number(at(properties, path), exact=exact).as_(each.name, quoted=True)
-                    for (path, exact), each in numbers.items()
-                )
-            )
-            .from_("profile_events")
-            .where(exp.column("name").eq(name), *self._visible())
-        )
-        oldest = self._oldest([measure.events.window for measure, _ in columns])
-        if oldest:
-            events = events.where(exp.column("occurred_at") >= instant(oldest))
-        return exp.select("profile_id", *selected).from_(events.subquery("each")).group_by("profile_id")
-
-    def trait_scan(self) -> exp.Select:
-        """The newest value of every trait that a rule names; one that was removed is NULL."""
-        order = exp.Tuple(expressions=[exp.column("occurred_at"), exp.column("message_id")])
-        selected = [
-            exp.Filter(
-                this=exp.Anonymous(this="arg_max_null", expressions=[exp.column("value"), order.copy()]),
-                expression=exp.Where(this=exp.column("name").eq(name)),
-            ).as_(column, quoted=True)
-            for name, column in self.traits.items()
-        ]
-        return (
-            exp.select("profile_id", *selected)
-            .from_("profile_traits")
-            .where(exp.column("name").isin(*self.traits), *self._visible())
-            .group_by("profile_id")
-        )
-
-    def _visible(self) -> list[exp.Expr]:
-        now = instant(self.as_of)
-        return [exp.column("received_at") <= now, exp.column("occurred_at") <= now.copy()]
-
-    def _in_window(self, window: Window) -> exp.Expr:
-        at_ = exp.column("occurred_at")
-        match window:
-            case Last(width):
-                return at_ > instant(self.as_of - width.delta)
-            case Ago(oldest, newest):
-                return exp.and_(
-                    at_ > instant(self.as_of - oldest.delta),
-                    at_.copy() <= instant(self.as_of - newest.delta),
-                )
-            case Dates(start, end):
-                return exp.and_(at_ >= instant(start), at_.copy() < instant(end))
-            case _:
-                assert_never(window)
-
-    def _oldest(self, windows: Sequence[Window | None]) -> datetime | None:
-        starts = []
-        for window in windows:
-            match window:
-                case None:
-                    return None
-                case Last(width):
-                    starts.append(self.as_of - width.delta)
-                case Ago(oldest, _):
-                    starts.append(self.as_of - oldest.delta)
-                case Dates(start, _):
-                    starts.append(start)
-        return min(starts)
-
-
-def _total(measure: Aggregate, figure: str, number: exp.Expr) -> exp.Expr:
-    if figure == "count":
-        return exp.Count(this=number)
-    totals = {"min": exp.Min, "max": exp.Max, "sum": exp.Sum, "avg": exp.Sum}
-    return totals[measure.function](this=number)
-
-
-def _number(value: exp.Expr, *, exact: bool) -> exp.Expr:
-    number = number_of(value)
-    if not exact:
-        return number
-    small_enough = exp.Between(this=number, low=as_number(-_LARGEST), high=as_number(_LARGEST))
-    return exp.Case().when(small_enough, _exact(number.copy()))
-
-
-def _exact(number: exp.Expr) -> exp.Expr:
-    return exp.cast(number, exp.DataType.build(_EXACT, dialect="duckdb"))
+    engine: Engine = ENGINES["duckdb"]
+    privacy: Privacy = NOTHING_PERSONAL
+    audiences: Mapping[str, Audience] = field(default_factory=dict)
+    manual: Collection[str] = ()
+    only: str | None = None
 
 
 def compile_audiences(
-    audiences: Sequence[Audience], as_of: datetime, privacy: Privacy = NOTHING_PERSONAL
+    audiences: Sequence[Audience],
+    question: Question,
+    traits: Sequence[ComputedTrait] = (),
 ) -> exp.Select:
-    """Write the query that computes audiences.
+    """Write the query that computes audiences and computed traits, all about profiles or all about accounts.
 
     Args:
         audiences: each key once, with all that they are built on.
-        as_of: the instant to compute for; aware.
-        privacy: which fields are sealed.
+        question: what is asked.
+        traits: computed traits, about profiles.
 
     Returns:
-        A query with a row for every profile known at `as_of`: `profile_id`, and for each audience a BOOLEAN
-        column of its key.
+        A query with a row for everybody known at `as_of`: `profile_id` (`account`), for each audience a
+        BOOLEAN column of its key, for each computed trait a number or a stored value under its key.
 
     Raises:
-        RuleError: a circle, an unknown audience, or a comparison that does not work on a sealed field.
+        RuleError: a circle, an unknown audience, or a question that can't be asked of a sealed field.
     """
-    compiler = _Compiler(as_of, privacy)
+    of: Of = audiences[0].of if audiences else "profile"
+    scope = _Scope(question, of, lambda key: exp.column(key, quoted=True))
     chosen = in_order(audiences)
-    conditions: dict[str, exp.Expr] = {}
-    for audience in chosen:
-        compiler.place = audience.place
-        conditions[audience.key] = compiler.rule(normalise(audience.rule))
-    people = (
-        exp.select("p.profile_id")
-        .from_("profiles AS p")
-        .where(exp.column("first_seen_at", "p") <= instant(as_of))
-    )
-    scans: list[tuple[str, exp.Select]] = [
-        (f"events {number}", compiler.event_scan(name, columns))
-        for number, (name, columns) in enumerate(compiler.measures.items())
-    ]
-    if compiler.traits:
-        scans.append(("traits", compiler.trait_scan()))
-    for name, _ in scans:
-        table = exp.to_identifier(name, quoted=True)
-        people = people.join(
-            exp.Table(this=table.copy()),
-            on=exp.column("profile_id", "p").eq(
-                exp.Column(this=exp.to_identifier("profile_id"), table=table)
-            ),
-            join_type="left",
-        )
-    facts = [column for columns in compiler.measures.values() for column in columns.values()]
-    facts += compiler.traits.values()
-    people = people.select(*(exp.column(name, quoted=True) for name in facts))
-    query = people
+    columns = {audience.key: scope.membership(audience) for audience in chosen}
+    values = [scope.trait(each).as_(each.key, quoted=True) for each in traits]
+    query = scope.people()
     # an audience in an audience reads its column, so each level of them is a query around the one below
     for level in _levels(chosen):
-        query = exp.select("*", *(conditions[key].as_(key, quoted=True) for key in level)).from_(
+        query = exp.select("*", *(columns[key].as_(key, quoted=True) for key in level)).from_(
             query.subquery("below")
         )
-    result = exp.select("profile_id", *(exp.column(each.key, quoted=True) for each in audiences)).from_(
-        query.subquery("all_of_them")
-    )
-    for name, scan in scans:
-        result = result.with_(exp.to_identifier(name, quoted=True), as_=scan)
-    return result
+    asked = [exp.column(each.key, quoted=True) for each in audiences]
+    return exp.select(_OWNER[of], *asked, *values).from_(query.subquery("all_of_them"))
+
+
+class _Scope:
+    """Profiles or accounts: whose rows are read, and what is asked of them."""
+
+    def __init__(self, question: Question, of: Of, members: Callable[[str], exp.Expr]) -> None:
+        self.question = question
+        self.of = of
+        self.owner = _OWNER[of]
+        self.engine = question.engine
+        self.facts = Facts()
+        self.conditions = Conditions(
+            question.engine, question.as_of, question.privacy, self.owner, members, self.facts
+        )
+
+    def membership(self, audience: Audience) -> exp.Expr:
+        """Who satisfies the rule or was put in by hand, and was not put out by hand."""
+        self.conditions.place = audience.place
+        condition = self.conditions.rule(normalise(audience.rule))
+        if audience.key not in self.question.manual:
+            return condition
+        put_in, put_out = (
+            exp.Coalesce(this=self.facts.of_relation(Manual(audience.key, state)), expressions=[exp.false()])
+            for state in ("in", "out")
+        )
+        return exp.and_(exp.or_(condition, put_in), exp.not_(put_out))
+
+    def trait(self, trait: ComputedTrait) -> exp.Expr:
+        """The figure, or the stored value, of a computed trait."""
+        self.conditions.place = trait.place
+        if is_figure(trait.measure):
+            return exp.cast(self.conditions.figure(trait.measure), "DOUBLE")
+        return self.conditions.value(trait.measure)
+
+    def people(self) -> exp.Select:
+        """Everybody, with a column for every fact that was asked for."""
+        query = (
+            exp.select(exp.column(self.owner, "p").as_(self.owner))
+            .from_(self._everybody())
+            .where(exp.column("first_seen_at", "p") <= self.engine.instant(self.question.as_of))
+        )
+        if self.question.only is not None:
+            query = query.where(self._only(exp.column(self.owner, "p")))
+        answers = self._answers()
+        for number, (select, columns) in enumerate(answers):
+            name = exp.to_identifier(f"answers {number}", quoted=True)
+            query = query.join(
+                exp.Subquery(this=select, alias=exp.TableAlias(this=name)),
+                on=exp.column(self.owner, "p").eq(
+                    exp.Column(this=exp.to_identifier("id"), table=name.copy())
+                ),
+                join_type="left",
+            ).select(
+                *(
+                    exp.Column(this=exp.to_identifier(column, quoted=True), table=name.copy())
+                    for column in columns
+                )
+            )
+        return query
+
+    def _answers(self) -> list[tuple[exp.Select, list[str]]]:
+        """Queries of `id` and the facts' columns; writing one may ask for more facts."""
+        answers: list[tuple[exp.Select, list[str]]] = []
+        done: set[object] = set()
+        nested: list[OfProfiles | OfAccount] = []
+        while waiting := [about for about in self.facts.relations if about not in done]:
+            done.update(waiting)
+            for about in waiting:
+                if isinstance(about, (OfProfiles, OfAccount)):
+                    nested.append(about)
+                    continue
+                column = self.facts.relations[about]
+                select = relation(about, self.conditions, self.rows, self._changes)
+                answer = exp.column("answer").as_(column, quoted=True)
+                answers.append((exp.select("id", answer).from_(select.subquery("asked")), [column]))
+        if nested:
+            answers.append(self._nested(nested))
+        for selection, columns in self.facts.scans.items():
+            answers.append((self._scan(selection, columns), list(columns.values())))
+        if self.facts.traits:
+            answers.append((self._trait_scan(), list(self.facts.traits.values())))
+        return answers
+
+    # ------------------------------------------------------------------------------------- events
+
+    def rows(self, events: Events, columns: Mapping[str, Callable[[exp.Expr], exp.Expr]]) -> exp.Select:
+        """Visible events of a selection, its window and `where`: id, occurred_at, message_id, more."""
+        clock = exp.column("occurred_at" if events.clock == "occurred" else "received_at")
+        conditions = [
+            in_window(events.window, clock, self.question.as_of, self.engine),
+            self.conditions.rule(events.where, exp.column("properties")) if events.where else None,
+        ]
+        selected = [make(exp.column("properties")).as_(name, quoted=True) for name, make in columns.items()]
+        return (
+            self._events(events.selection)
+            .select("id", "occurred_at", "message_id", *selected)
+            .where(*(each for each in conditions if each is not None))
+        )
+
+    def _events(self, selection: Selection) -> exp.Select:
+        """An empty SELECT from the visible events of a selection; the owner's column is `id`."""
+        named: list[exp.Expr] = []
+        if isinstance(selection, Named):
+            named = [exp.column("name").isin(*selection.names)]
+        elif selection.prefix:
+            named = [self.engine.asks_text(exp.column("name"), "starts_with", selection.prefix)]
+        columns = ("occurred_at", "received_at", "message_id", "properties")
+        if self.of == "profile":
+            source = exp.select(exp.column("profile_id").as_("id"), *columns).from_("profile_events")
+            return exp.select().from_(
+                source.where(*named, *self._visible(), *self._mine("profile_id")).subquery("events")
+            )
+        # an event that names its account is that account's; any other is every account's of its profile
+        own = exp.select(exp.column("account").as_("id"), *columns).from_("profile_events")
+        own = own.where(
+            exp.column("account").is_(exp.null()).not_(), *named, *self._visible(), *self._mine("account")
+        )
+        shared = (
+            exp.select(exp.column("account", "m").as_("id"), *(exp.column(each, "e") for each in columns))
+            .from_("profile_events AS e")
+            .join(self._belonging().subquery("m"), on="m.profile_id = e.profile_id")
+            .where(
+                exp.column("account", "e").is_(exp.null()),
+                *(_aliased(each, "e") for each in (*named, *self._visible())),
+                *self._mine("account", "m"),
+            )
+        )
+        return exp.select().from_(exp.union(own, shared, distinct=False).subquery("events"))
+
+    def _scan(self, selection: Selection, columns: Mapping[Fact, str]) -> exp.Select:
+        """One pass over the events of a selection, with a column for each fact.
+
+        What facts ask of a single event is worked out once an event, below the aggregates: facts often differ
+        in their windows only.
+        """
+        asked: dict[object, tuple[str, exp.Expr]] = {}
+        properties = exp.column("properties")
+
+        def of_event(about: object, make: Callable[[], exp.Expr]) -> exp.Expr:
+            if about not in asked:
+                asked[about] = (f"asked {len(asked)}", make())
+            return exp.column(asked[about][0], quoted=True)
+
+        selected: list[exp.Expr] = []
+        for fact, column in columns.items():
+            selected.append(self._aggregate(fact, of_event, properties).as_(column, quoted=True))
+        events = self._events(selection).select(
+            "id",
+            "occurred_at",
+            "received_at",
+            "message_id",
+            *(condition.as_(name, quoted=True) for name, condition in asked.values()),
+        )
+        oldest = self._oldest([fact.events for fact in columns])
+        if oldest:
+            events = events.where(exp.column("occurred_at") >= self.engine.instant(oldest))
+        return exp.select("id", *selected).from_(events.subquery("each_event")).group_by("id")
+
+    def _aggregate(
+        self, fact: Fact, of_event: Callable[[object, Callable[[], exp.Expr]], exp.Expr], properties: exp.Expr
+    ) -> exp.Expr:
+        events, engine = fact.events, self.engine
+        at = exp.column("occurred_at" if events.clock == "occurred" else "received_at")
+        order = (exp.column("occurred_at"), exp.column("message_id"))
+        conditions = [in_window(events.window, at, self.question.as_of, engine)]
+        where_node = events.where
+        if where_node is not None:
+            conditions.append(of_event(where_node, lambda: self.conditions.rule(where_node, properties)))
+
+        def where(*more: exp.Expr) -> exp.Expr | None:
+            every = [each for each in (*conditions, *more) if each is not None]
+            return exp.and_(*every) if every else None
+
+        def value() -> exp.Expr:
+            return self.conditions.property(properties, fact.path)
+
+        def number(*, exact: bool, read: object = "plain") -> exp.Expr:
+            def make() -> exp.Expr:
+                held = engine.numeric(value()) if read == "number" else engine.number(value())
+                if not exact:
+                    return held
+                low, high = as_number(-_LARGEST), as_number(_LARGEST)
+                small = exp.and_(exp.GT(this=held, expression=low), exp.LT(this=held.copy(), expression=high))
+                return exp.Case().when(small, engine.exact(held))
+
+            return of_event(("number", fact.path, exact, read), make)
+
+        match fact.figure:
+            case "count":
+                return engine.filtered(exp.Count(this=exp.Star()), where())
+            case "days":
+                zone = cast("str", fact.detail)
+                day = of_event(("day", zone, events.clock), lambda: engine.local_date(at, zone))
+                return engine.filtered(exp.Count(this=exp.Distinct(expressions=[day])), where())
+            case "numbers" | "sum" | "min" | "max":
+                exact = fact.figure in ("numbers", "sum")
+                kind = {"numbers": exp.Count, "sum": exp.Sum, "min": exp.Min, "max": exp.Max}[fact.figure]
+                return engine.filtered(kind(this=number(exact=exact, read=fact.detail)), where())
+            case "quantile":
+                return engine.quantile(number(exact=False), cast("float", fact.detail), where())
+            case "first" | "last":
+                stored = of_event(("value", fact.path), value)
+                return engine.outermost(
+                    stored, order, where(engine.exists(stored)), last=fact.figure == "last"
+                )
+            case "first_at" | "last_at":
+                kind = exp.Min if fact.figure == "first_at" else exp.Max
+                return engine.filtered(kind(this=at), where())
+            case "has":
+                has = cast("Node", fact.detail)
+                answer = of_event(("has", has), lambda: self.conditions.rule(has, properties))
+                return engine.outermost(answer, order, where(), last=True)
+
+    def _oldest(self, every: Sequence[Events]) -> datetime | None:
+        starts = []
+        for events in every:
+            start = span_of(events.window, self.question.as_of).start
+            if start is None or events.clock == "received":
+                return None
+            starts.append(start)
+        return min(starts)
+
+    # ------------------------------------------------------------------------------------- traits
+
+    def _trait_scan(self) -> exp.Select:
+        """The newest value of every trait that a rule names; one that was removed is NULL."""
+        order = (exp.column("occurred_at"), exp.column("message_id"))
+        selected = [
+            self.engine.outermost(exp.column("value"), order, exp.column("name").eq(name), last=True).as_(
+                column, quoted=True
+            )
+            for name, column in self.facts.traits.items()
+        ]
+        return (
+            exp.select(exp.column(self.owner).as_("id"), *selected)
+            .from_(self._traits())
+            .where(exp.column("name").isin(*self.facts.traits), *self._visible(), *self._mine(self.owner))
+            .group_by(self.owner)
+        )
+
+    def _changes(self, name: str) -> exp.Select:
+        return (
+            exp.select(exp.column(self.owner).as_("id"), "value", "occurred_at", "message_id")
+            .from_(self._traits())
+            .where(exp.column("name").eq(name), *self._visible(), *self._mine(self.owner))
+        )
+
+    def _traits(self) -> str:
+        return "profile_traits" if self.of == "profile" else "account_traits"
+
+    # ------------------------------------------------------------------------- profiles and accounts
+
+    def _everybody(self) -> exp.Expr:
+        if self.of == "profile":
+            return exp.to_table("profiles").as_("p")
+        named = exp.column("account").is_(exp.null()).not_()
+        seen = exp.union(
+            exp.select("account", "received_at").from_("account_traits"),
+            exp.select("account", "received_at").from_("profile_events").where(named),
+            distinct=False,
+        )
+        first = exp.Min(this=exp.column("received_at")).as_("first_seen_at")
+        return exp.select("account", first).from_(seen.subquery("seen")).group_by("account").subquery("p")
+
+    def _belonging(self) -> exp.Select:
+        """Which profile belongs to which account: it has a visible event that names it."""
+        named = exp.column("account").is_(exp.null()).not_()
+        return (
+            exp.select("account", "profile_id")
+            .distinct()
+            .from_("profile_events")
+            .where(named, *self._visible())
+        )
+
+    def _nested(self, rules: Sequence[OfProfiles | OfAccount]) -> tuple[exp.Select, list[str]]:
+        """Rules about the profiles of each account, or the accounts of each profile: one row an owner."""
+        other: Of = "account" if self.of == "profile" else "profile"
+        inner = Question(
+            self.question.as_of,
+            self.engine,
+            self.question.privacy,
+            self.question.audiences,
+            self.question.manual,
+        )
+        scope = _Scope(inner, other, lambda key: scope.membership(self.question.audiences[key]))
+        scope.conditions.place = self.conditions.place
+        answers = [
+            exp.paren(scope.conditions.rule(normalise(each.rule))).as_(f"inner {number}", quoted=True)
+            for number, each in enumerate(rules)
+        ]
+        people = scope.people()
+        owners = exp.select(_OWNER[other], *answers).from_(people.subquery("inner_people"))
+        columns = [self.facts.relations[each] for each in rules]
+        selected = [
+            self._quantified(each, exp.column(f"inner {number}", "o", quoted=True)).as_(column, quoted=True)
+            for number, (each, column) in enumerate(zip(rules, columns, strict=True))
+        ]
+        joined = (
+            exp.select(exp.column(self.owner, "m").as_("id"), *selected)
+            .from_(self._belonging().subquery("m"))
+            .join(owners.subquery("o"), on=f"o.{_OWNER[other]} = m.{_OWNER[other]}")
+            .where(*self._mine(self.owner, "m"))
+            .group_by(exp.column(self.owner, "m"))
+        )
+        return joined, columns
+
+    def _quantified(self, node: OfProfiles | OfAccount, holds: exp.Expr) -> exp.Expr:
+        if isinstance(node, OfAccount) or node.quantifier == "any":
+            return self.engine.any_true(holds)
+        yes = self.engine.filtered(exp.Count(this=exp.Star()), holds)
+        match node.quantifier:
+            case "all":
+                return exp.EQ(this=yes, expression=exp.Count(this=exp.Star()))
+            case "none":
+                return exp.EQ(this=yes, expression=exp.Literal.number(0))
+            case _:
+                return exp.GTE(this=yes, expression=exp.Literal.number(node.number))
+
+    def _visible(self) -> list[exp.Expr]:
+        now = self.engine.instant(self.question.as_of)
+        return [exp.column("received_at") <= now, exp.column("occurred_at") <= now.copy()]
+
+    def _mine(self, column: str, table: str | None = None) -> list[exp.Expr]:
+        return [self._only(exp.column(column, table))] if self.question.only is not None else []
+
+    def _only(self, column: exp.Expr) -> exp.Expr:
+        return column.isin(query=exp.select(self.owner).from_(cast("str", self.question.only)))
+
+
+def _aliased(condition: exp.Expr, table: str) -> exp.Expr:
+    def named(node: exp.Expr) -> exp.Expr:
+        return exp.column(node.name, table) if isinstance(node, exp.Column) else node
+
+    return condition.copy().transform(named)
 
 
 def _levels(audiences: Sequence[Audience]) -> list[list[str]]:

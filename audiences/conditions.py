@@ -1,0 +1,477 @@
+"""From a rule to one SQL condition over facts: the only `match` that says what each node means in SQL."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal, assert_never
+
+from sqlglot import exp
+
+from audiences.engines import Engine
+from audiences.engines.engine import Question
+from audiences.errors import RuleError
+from audiences.facts import Fact, Facts
+from audiences.periods import calendar_days, span_of
+from audiences.rules import (
+    ActiveDays,
+    Aggregate,
+    AllOf,
+    AnyOf,
+    Compare,
+    CompareOp,
+    Consented,
+    Count,
+    Distinct,
+    Exists,
+    FirstTime,
+    Held,
+    Identified,
+    InAudience,
+    InQuery,
+    Latest,
+    MostFrequent,
+    Node,
+    Not,
+    OfAccount,
+    OfProfiles,
+    OneOf,
+    Operand,
+    OrderOp,
+    Path,
+    Pick,
+    Property,
+    Quantile,
+    QueryValue,
+    Reading,
+    Recency,
+    Recurs,
+    Regularly,
+    Relative,
+    Sampled,
+    Sequence,
+    Top,
+    Trait,
+    UniqueList,
+)
+from audiences.sealed import Place, Privacy
+from audiences.terms import Ago, Duration, Flag, Instant, Number, Text, Value, Window
+
+__all__ = ["Conditions", "as_number", "folded_text", "in_window", "is_figure", "ordered"]
+
+_DAY = 86_400_000_000
+_UNIT = 2**64
+_ORDER: dict[OrderOp, type[exp.Binary]] = {
+    "==": exp.EQ,
+    "<": exp.LT,
+    "<=": exp.LTE,
+    ">": exp.GT,
+    ">=": exp.GTE,
+}
+
+
+@dataclass(slots=True)
+class Conditions:
+    """Writes conditions, and gathers the facts that they read.
+
+    Attributes:
+        engine: whose SQL.
+        as_of: the instant of evaluation, aware.
+        privacy: which fields are sealed.
+        owner: the column of the profile's, or the account's, id.
+        members: makes the condition "is in that audience".
+        facts: what was asked for.
+        place: `file:line` of the definition in hand, for errors.
+    """
+
+    engine: Engine
+    as_of: datetime
+    privacy: Privacy
+    owner: Literal["profile_id", "account"]
+    members: Callable[[str], exp.Expr]
+    facts: Facts
+    place: str = ""
+
+    def rule(self, node: Node, of_event: exp.Expr | None = None) -> exp.Expr:
+        """A rule as a condition that is TRUE or FALSE, never NULL.
+
+        Args:
+            node: the rule.
+            of_event: the properties of the event that it is asked of; None for a profile or account.
+        """
+        match node:
+            case Compare(operand, op, value, every):
+                if is_figure(operand):
+                    return _not_null(self._figure_is(operand, op, value))
+                question = self._question(op, self._sealed(operand, op, value), _reading(operand))
+                return self.engine.any_element(self.value(operand, of_event), question, every=every)
+            case OneOf(operand, values, every):
+                if is_figure(operand):
+                    return _not_null(exp.or_(*(self._figure_is(operand, "==", each) for each in values)))
+                questions = [
+                    self._question("==", self._sealed(operand, "==", each), _reading(operand))
+                    for each in values
+                ]
+                return self.engine.any_element(
+                    self.value(operand, of_event),
+                    lambda value: exp.or_(*(question(value) for question in questions)),
+                    every=every,
+                )
+            case Exists(operand):
+                if is_figure(operand):
+                    return self.figure(operand).is_(exp.null()).not_()
+                return self.engine.exists(self.value(operand, of_event))
+            case Relative(operand, relation, length):
+                return self._about_date(operand, lambda moment: self._relative(moment, relation, length))
+            case Recurs(operand, days, zone):
+                return self._recurs(operand, calendar_days(self.as_of, days, zone))
+            case Held(trait, value, op, length):
+                self._sealed(trait, "==", value)
+                since = self.facts.of_relation(Held(trait, value, ">=", Duration(0)))
+                limit = self.engine.instant(self.as_of - length.delta)
+                return _not_null(exp.LTE(this=since, expression=limit) if op == ">=" else since > limit)
+            case FirstTime(events):
+                first = self.facts.of_events(Fact("first_at", replace(events, window=None)))
+                inside = in_window(events.window, first, self.as_of, self.engine)
+                return exp.and_(first.copy().is_(exp.null()).not_(), *([inside] if inside else []))
+            case Latest(events, has):
+                return _not_null(self.facts.of_events(Fact("has", events, detail=has)))
+            case Regularly():
+                return self._regularly(node)
+            case Sampled(split, start, stop):
+                return self._sampled(split, start, stop)
+            case Top(measure, count, share):
+                return self._top(self.figure(measure), count, share)
+            case OfProfiles(quantifier):
+                answer = exp.true() if quantifier == "none" else exp.false()
+                return exp.Coalesce(this=self.facts.of_relation(node), expressions=[answer])
+            case InAudience(key):
+                return self.members(key)
+            case Sequence() | Identified() | Consented() | InQuery() | OfAccount():
+                return _not_null(self.facts.of_relation(node))
+            case Not(rule):
+                return exp.not_(exp.paren(self.rule(rule, of_event)))
+            case AllOf(rules):
+                return exp.and_(exp.true(), *(self.rule(each, of_event) for each in rules))
+            case AnyOf(rules):
+                return exp.or_(exp.false(), *(self.rule(each, of_event) for each in rules))
+            case _:
+                assert_never(node)
+
+    def value(self, operand: Operand, of_event: exp.Expr | None = None) -> exp.Expr:
+        """The stored value of an operand that is no figure.
+
+        Args:
+            operand: a trait, a property, or a measure that picks values.
+            of_event: the properties of the event in hand, for a property.
+        """
+        match operand:
+            case Property(path):
+                if of_event is None:
+                    raise RuleError("prop(…) asks about an event; put it into did(…).where(…).", self.place)
+                return self.property(of_event, path)
+            case Trait((name, *inner)):
+                return self._within(self.facts.of_trait(name), inner)
+            case Pick(events, which, path):
+                return self.facts.of_events(Fact(which, events, path))
+            case MostFrequent() | UniqueList() | QueryValue():
+                return self.facts.of_relation(operand)
+            case _:
+                raise AssertionError(operand)
+
+    def holds_value(self, value: exp.Expr, held: Held) -> exp.Expr:
+        """The condition that a stored value is the one that a trait must have held.
+
+        Args:
+            value: of the trait, at some change.
+            held: names the trait and the value.
+        """
+        given = self._sealed(held.trait, "==", held.value)
+        return self.engine.any_element(value, self._question("==", given, held.trait.read), every=False)
+
+    def property(self, properties: exp.Expr, path: Path) -> exp.Expr:
+        """The stored value under a path of an event's properties."""
+        return self._within(self.engine.key(properties, path[0]), path[1:])
+
+    def figure(self, operand: Operand) -> exp.Expr:
+        """The number of a measure that has one; NULL when it is missing.
+
+        Args:
+            operand: a measure.
+        """
+        match operand:
+            case Count(events):
+                return _or_zero(self.facts.of_events(Fact("count", events)))
+            case ActiveDays(events, zone):
+                return _or_zero(self.facts.of_events(Fact("days", events, detail=zone)))
+            case Distinct():
+                return _or_zero(self.facts.of_relation(operand))
+            case Aggregate(events, function, path, read):
+                self._unsealed(path, function)
+                if function != "avg":
+                    return self.facts.of_events(Fact(function, events, path, read))
+                total, count = self._sum_and_count(operand)
+                return exp.Div(this=exp.cast(total, "DOUBLE"), expression=exp.cast(count, "DOUBLE"))
+            case Quantile(events, path, share):
+                self._unsealed(path, "quantile")
+                return self.facts.of_events(Fact("quantile", events, path, share))
+            case Recency(events):
+                last = self.facts.of_events(Fact("last_at", events))
+                passed = self.engine.microseconds(self.engine.instant(self.as_of), last)
+                days = exp.Div(this=exp.cast(passed, "DOUBLE"), expression=as_number(float(_DAY)))
+                return exp.Floor(this=days)
+            case QueryValue():
+                return self.engine.number(self.facts.of_relation(operand))
+            case _:
+                raise RuleError(
+                    "top(…) takes a figure that is a number, such as a count or a sum.", self.place
+                )
+
+    def _figure_is(self, operand: Operand, op: CompareOp, value: Value) -> exp.Expr:
+        if not isinstance(value, Number) or op not in _ORDER:
+            return exp.false()
+        number = value.value
+        match operand:
+            case Aggregate(_, "sum"):
+                return ordered(self.figure(operand), op, self.engine.exact(as_number(number)))
+            case Aggregate(_, "avg", path):
+                self._unsealed(path, "avg")
+                # the sum is compared with number × count, which keeps it exact
+                total, count = self._sum_and_count(operand)
+                bound = exp.Mul(
+                    this=exp.cast(self.engine.exact(as_number(number)), "DECIMAL(27, 9)"),
+                    expression=self.engine.whole(count),
+                )
+                return ordered(total, op, bound)
+            case _:
+                return ordered(self.figure(operand), op, as_number(number))
+
+    def _sum_and_count(self, average: Aggregate) -> tuple[exp.Expr, exp.Expr]:
+        events, path, read = average.events, average.path, average.read
+        return (
+            self.facts.of_events(Fact("sum", events, path, read)),
+            self.facts.of_events(Fact("numbers", events, path, read)),
+        )
+
+    def _question(self, op: CompareOp, given: Value, read: Reading) -> Question:
+        """The question "is it `op` that value", for one stored value that is no array."""
+
+        def question(value: exp.Expr) -> exp.Expr:
+            match given:
+                case Text(text):
+                    if read == "number":
+                        return exp.false()
+                    held = self.engine.text(value)
+                    if read == "folded":
+                        held, text = self.engine.folded(held), folded_text(text)
+                    if op in _ORDER:
+                        return ordered(self.engine.ordered_text(held), op, exp.Literal.string(text))
+                    return self.engine.asks_text(held, op, text)  # type: ignore[arg-type]
+                case Number(number):
+                    held = self.engine.numeric(value) if read == "number" else self.engine.number(value)
+                    return ordered(held, op, as_number(number))
+                case Flag(flag):
+                    return ordered(self.engine.flag(value), op, exp.Boolean(this=flag))
+                case Instant(moment):
+                    return ordered(self.engine.moment(value), op, self.engine.instant(moment))
+                case _:
+                    assert_never(given)
+
+        return question
+
+    def _about_date(self, operand: Trait, asks: Question) -> exp.Expr:
+        self._plain_only(operand, "dates are compared")
+        return self.engine.any_element(
+            self.value(operand), lambda value: asks(self.engine.moment(value)), every=False
+        )
+
+    def _relative(self, moment: exp.Expr, relation: str, length: Duration) -> exp.Expr:
+        now, delta = self.engine.instant(self.as_of), length.delta
+        match relation:
+            case "within_last":
+                return exp.and_(moment > self.engine.instant(self.as_of - delta), moment.copy() <= now)
+            case "before_last":
+                return moment <= self.engine.instant(self.as_of - delta)
+            case "within_next":
+                return exp.and_(moment > now, moment.copy() <= self.engine.instant(self.as_of + delta))
+            case _:
+                return moment > self.engine.instant(self.as_of + delta)
+
+    def _recurs(self, operand: Trait, days: tuple[str, ...]) -> exp.Expr:
+        self._plain_only(operand, "dates recur")
+
+        def question(value: exp.Expr) -> exp.Expr:
+            start, length = exp.Literal.number(6), exp.Literal.number(5)
+            written = exp.Substring(this=self.engine.text(value), start=start, length=length)
+            return exp.and_(self.engine.moment(value).is_(exp.null()).not_(), written.isin(*days))
+
+        return self.engine.any_element(self.value(operand), question, every=False)
+
+    def _regularly(self, node: Regularly) -> exp.Expr:
+        seconds = node.period.seconds
+        periods: list[exp.Expr] = []
+        for number in range(node.of):
+            window = Ago(Duration(seconds * (number + 1)), Duration(seconds * number))
+            counted = self.figure(Count(replace(node.events, window=window)))
+            enough = ordered(counted, node.op, exp.Literal.number(node.number))
+            one = exp.Case().when(enough, exp.Literal.number(1)).else_(exp.Literal.number(0))
+            periods.append(exp.paren(one))
+        total = periods[0]
+        for each in periods[1:]:
+            total = exp.Add(this=total, expression=each)
+        return ordered(exp.paren(total), ">=", exp.Literal.number(node.at_least))
+
+    def _sampled(self, split: str, start: float, stop: float) -> exp.Expr:
+        """Compare the hash's first 16 digits as texts: of one length, they are in the order of numbers."""
+        secret = exp.Literal.string(self.privacy.split_key(split))
+        text = exp.cast(exp.column(self.owner), "TEXT")
+        digest = self.engine.hash(exp.DPipe(this=secret, expression=text))
+        conditions: list[exp.Expr] = [exp.true()]
+        if start > 0:
+            conditions.append(exp.GTE(this=digest, expression=exp.Literal.string(_digits(start))))
+        if stop < 1:
+            conditions.append(exp.LT(this=digest.copy(), expression=exp.Literal.string(_digits(stop))))
+        return exp.and_(*conditions)
+
+    def _top(self, figure: exp.Expr, count: int | None, share: float | None) -> exp.Expr:
+        order = exp.Order(
+            expressions=[
+                exp.Ordered(this=figure.copy(), desc=True, nulls_first=False),
+                exp.Ordered(this=exp.column(self.owner), nulls_first=False),
+            ]
+        )
+        rank = exp.Window(this=exp.RowNumber(), order=order)
+        if count is not None:
+            enough = ordered(rank, "<=", exp.Literal.number(count))
+        else:
+            having = exp.cast(exp.Window(this=exp.Count(this=figure.copy())), "DOUBLE")
+            enough = ordered(rank, "<=", exp.Mul(this=having, expression=as_number(share or 0.0)))
+        return exp.and_(figure.copy().is_(exp.null()).not_(), enough)
+
+    def _within(self, value: exp.Expr, path: tuple[str, ...] | list[str]) -> exp.Expr:
+        for key in path:
+            value = self.engine.into(value, key)
+        return value
+
+    def _sealed(self, operand: Operand, op: CompareOp, value: Value) -> Value:
+        place, path = self._field(operand)
+        if place is None or not self.privacy.is_personal(place, path):
+            return value
+        if op == "==" and isinstance(value, Text) and _reading(operand) == "plain":
+            token = self.privacy.tokenise(place, path, value.value)
+            if token is not None:
+                return Text(token)
+        raise RuleError(
+            f"{'.'.join(path)!r} is personal, so its values are sealed: only ==, != and is_in with texts, "
+            "and exists(), work on it.",
+            self.place,
+        )
+
+    def _field(self, operand: Operand) -> tuple[Place | None, Path]:
+        match operand:
+            case Trait(path):
+                return "trait" if self.owner == "profile_id" else "account_trait", path
+            case Property(path) | Pick(_, _, path) | MostFrequent(_, path) | UniqueList(_, path):
+                return "property", path
+            case _:
+                return None, ()
+
+    def _unsealed(self, path: Path, what: str) -> None:
+        if self.privacy.is_personal("property", path):
+            raise RuleError(
+                f"{'.'.join(path)!r} is personal, so its values are sealed: there is no {what} of them.",
+                self.place,
+            )
+
+    def _plain_only(self, operand: Trait, what: str) -> None:
+        place, path = self._field(operand)
+        if place is not None and self.privacy.is_personal(place, path):
+            raise RuleError(
+                f"{'.'.join(path)!r} is personal, so its values are sealed: no {what} there; keep what the "
+                "rule needs in a trait of its own, such as a renewal date.",
+                self.place,
+            )
+
+
+def folded_text(text: str) -> str:
+    """A literal in lower case without accents, as engines fold stored texts.
+
+    Args:
+        text: any.
+    """
+    apart = unicodedata.normalize("NFD", text)
+    return "".join(each for each in apart if not "\u0300" <= each <= "\u036f").lower()
+
+
+def in_window(window: Window | None, at: exp.Expr, as_of: datetime, engine: Engine) -> exp.Expr | None:
+    """The condition that an instant lies in a window; None when every visible one does.
+
+    Args:
+        window: as in the rule.
+        at: the instant's SQL.
+        as_of: the instant of evaluation, aware.
+        engine: whose SQL.
+    """
+    span = span_of(window, as_of)
+    conditions: list[exp.Expr] = []
+    if span.start is not None:
+        start = engine.instant(span.start)
+        conditions.append(ordered(at.copy(), ">=" if span.with_start else ">", start))
+    # what lies at or before as_of is all that is visible
+    if span.end is not None and not (span.end == as_of and span.with_end):
+        end = engine.instant(span.end)
+        conditions.append(ordered(at.copy(), "<=" if span.with_end else "<", end))
+    return exp.and_(*conditions) if conditions else None
+
+
+def ordered(left: exp.Expr, op: CompareOp, right: exp.Expr) -> exp.Expr:
+    """Compare two SQL values.
+
+    Args:
+        left: the left side.
+        op: one of the five orders.
+        right: the right side.
+    """
+    match op:
+        case "==" | "<" | "<=" | ">" | ">=":
+            return _ORDER[op](this=left, expression=right)
+        case _:
+            raise AssertionError("only texts contain, start or end with something, or match")
+
+
+def as_number(number: float) -> exp.Expr:
+    """A number as a 64-bit float literal.
+
+    Args:
+        number: finite.
+    """
+    return exp.cast(exp.Literal.string(repr(number)), "DOUBLE")
+
+
+def is_figure(operand: Operand) -> bool:
+    """Whether an operand is a plain SQL number; the others are stored values."""
+    match operand:
+        case Count() | ActiveDays() | Distinct() | Aggregate() | Quantile() | Recency():
+            return True
+        case Trait() | Property() | Pick() | MostFrequent() | UniqueList() | QueryValue():
+            return False
+        case _:
+            assert_never(operand)
+
+
+def _reading(operand: Operand) -> Reading:
+    return operand.read if isinstance(operand, (Trait, Property)) else "plain"
+
+
+def _not_null(condition: exp.Expr) -> exp.Expr:
+    return exp.Coalesce(this=condition, expressions=[exp.false()])
+
+
+def _or_zero(count: exp.Expr) -> exp.Expr:
+    return exp.Coalesce(this=count, expressions=[exp.Literal.number(0)])
+
+
+def _digits(share: float) -> str:
+    return f"{min(int(share * _UNIT), _UNIT - 1):016x}"

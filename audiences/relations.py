@@ -1,0 +1,207 @@
+"""Questions that need a query of their own: each becomes a SELECT of `id` and `answer`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from audiences.conditions import Conditions
+from audiences.rules import (
+    Consented,
+    Distinct,
+    Events,
+    Held,
+    Identified,
+    InQuery,
+    MostFrequent,
+    QueryValue,
+    Sequence,
+    UniqueList,
+)
+from audiences.sandbox import sandboxed
+from audiences.sequences import sequence_ids
+
+__all__ = ["CONSENTED", "MANUAL", "Manual", "Rows", "relation"]
+
+CONSENTED = "consented_profiles"
+"""Relation that the caller lends: `purpose`, `profile_id` of everybody who is permitted at `as_of`."""
+
+MANUAL = "manual_members"
+"""Relation that the caller lends: `audience`, `member`, `state` (`in`, `out`): decisions in force."""
+
+Rows = Callable[[Events, Mapping[str, Callable[[exp.Expr], exp.Expr]]], exp.Select]
+"""Visible events of a selection, its window and `where`: `id`, `occurred_at`, `message_id`, more columns."""
+
+_KIND = "kind"
+
+
+@dataclass(frozen=True, slots=True)
+class Manual:
+    """Whom a person put into an audience, or out of it, by hand.
+
+    Attributes:
+        audience: its key.
+        state: `in` or `out`.
+    """
+
+    audience: str
+    state: str
+
+
+def relation(
+    about: Hashable, conditions: Conditions, rows: Rows, changes: Callable[[str], exp.Select]
+) -> exp.Select:
+    """Write the query behind a relation that a condition asked for.
+
+    Args:
+        about: the node, measure or decision that asked.
+        conditions: writes conditions on single values.
+        rows: selects events.
+        changes: selects the visible changes of one trait: `id`, `value`, `occurred_at`, `message_id`.
+
+    Returns:
+        A SELECT of `id` and `answer`, at most one row an id.
+    """
+    engine, owner = conditions.engine, conditions.owner
+    match about:
+        case Distinct(events, path):
+            counted = exp.Count(this=exp.Star()).as_("answer")
+            return exp.select("id", counted).from_(_scalars(conditions, rows, events, path)).group_by("id")
+        case MostFrequent(events, path, at_least):
+            order = exp.Order(
+                expressions=[exp.Ordered(this=exp.column("times"), desc=True), *map(_ascending, _order())]
+            )
+            place = exp.Window(this=exp.RowNumber(), partition_by=[exp.column("id")], order=order)
+            ranked = exp.select("id", "times", *_typed(), place.as_("place")).from_(
+                _scalars(conditions, rows, events, path)
+            )
+            answer = engine.stored(*_typed())
+            enough = exp.column("times") >= at_least
+            return (
+                exp.select("id", answer.as_("answer"))
+                .from_(ranked.subquery("ranked"))
+                .where(exp.column("place").eq(1), enough)
+            )
+        case UniqueList(events, path):
+            answer = engine.collected(engine.stored(*_typed()), _order())
+            return (
+                exp.select("id", answer.as_("answer"))
+                .from_(_scalars(conditions, rows, events, path))
+                .group_by("id")
+            )
+        case Sequence():
+            found = sequence_ids(about, rows, engine, conditions.as_of)
+            return exp.select("id", exp.true().as_("answer")).from_(found.subquery("found"))
+        case Held():
+            return _held_since(about, conditions, changes)
+        case Identified(types):
+            return (
+                exp.select(exp.column(owner).as_("id"), exp.true().as_("answer"))
+                .distinct()
+                .from_("profile_identifiers")
+                .where(exp.column("type").isin(*types))
+            )
+        case Consented(purpose):
+            return (
+                exp.select(exp.column("profile_id").as_("id"), exp.true().as_("answer"))
+                .distinct()
+                .from_(CONSENTED)
+                .where(exp.column("purpose").eq(purpose))
+            )
+        case Manual(audience, state):
+            return (
+                exp.select(exp.column("member").as_("id"), exp.true().as_("answer"))
+                .distinct()
+                .from_(MANUAL)
+                .where(exp.column("audience").eq(audience), exp.column("state").eq(state))
+            )
+        case InQuery(sql):
+            found = sandboxed(sql, conditions.as_of, engine)
+            return (
+                exp.select(exp.column("profile_id").as_("id"), exp.true().as_("answer"))
+                .distinct()
+                .from_(found.subquery("found"))
+            )
+        case QueryValue(sql):
+            found = sandboxed(sql, conditions.as_of, engine)
+            # of several rows of one profile the smallest, so that the answer is a function of the set
+            answer = exp.Min(this=exp.column("value"))
+            return (
+                exp.select(exp.column("profile_id").as_("id"), engine.wrapped(answer).as_("answer"))
+                .from_(found.subquery("found"))
+                .group_by("profile_id")
+            )
+        case _:
+            raise AssertionError(about)
+
+
+def _typed() -> tuple[exp.Expr, exp.Expr, exp.Expr]:
+    return exp.column("flag"), exp.column("number"), exp.column("text")
+
+
+def _order() -> list[exp.Expr]:
+    return [exp.column(_KIND), *_typed()]
+
+
+def _ascending(value: exp.Expr) -> exp.Expr:
+    return exp.Ordered(this=value, nulls_first=True)
+
+
+def _scalars(conditions: Conditions, rows: Rows, events: Events, path: tuple[str, ...]) -> exp.Subquery:
+    """The different texts, numbers and flags of a property: id, kind, flag, number, text, times."""
+    engine = conditions.engine
+    given = rows(events, {"given": lambda properties: conditions.property(properties, path)})
+    listed = engine.explode(
+        exp.select("id").from_(given.subquery("given_rows")), engine.scalars(exp.column("given")), "scalar"
+    )
+    scalar = exp.column("scalar", quoted=True)
+    flag, number, text = engine.flag(scalar), engine.number(scalar), engine.text(scalar)
+    typed = exp.select(
+        "id",
+        flag.as_("flag"),
+        number.as_("number"),
+        engine.ordered_text(text).as_("text"),
+        exp.Case()
+        .when(flag.copy().is_(exp.null()).not_(), exp.Literal.number(0))
+        .when(number.copy().is_(exp.null()).not_(), exp.Literal.number(1))
+        .when(text.copy().is_(exp.null()).not_(), exp.Literal.number(2))
+        .as_(_KIND),
+    ).from_(listed.subquery("listed"))
+    return (
+        exp.select("id", _KIND, *_typed(), exp.Count(this=exp.Star()).as_("times"))
+        .from_(typed.subquery("typed"))
+        .where(exp.column(_KIND).is_(exp.null()).not_())
+        .group_by("id", _KIND, *_typed())
+        .subquery("scalars")
+    )
+
+
+def _held_since(held: Held, conditions: Conditions, changes: Callable[[str], exp.Select]) -> exp.Select:
+    """Since when a trait has had its value: the first of the newest changes that all set it."""
+    name, *inner = held.trait.path
+    value = exp.column("value")
+    for key in inner:
+        value = conditions.engine.into(value, key)
+    differs = exp.not_(exp.paren(conditions.holds_value(value, held)))
+    later = exp.Window(
+        this=exp.Sum(this=exp.Case().when(differs, exp.Literal.number(1)).else_(exp.Literal.number(0))),
+        partition_by=[exp.column("id")],
+        order=exp.Order(
+            expressions=[
+                exp.Ordered(this=exp.column(column), desc=True, nulls_first=False)
+                for column in ("occurred_at", "message_id")
+            ]
+        ),
+        spec=exp.WindowSpec(kind="ROWS", start="UNBOUNDED", start_side="PRECEDING", end="CURRENT ROW"),
+    )
+    since = exp.select("id", "occurred_at", later.as_("interruptions")).from_(
+        changes(name).subquery("changes")
+    )
+    return (
+        exp.select("id", exp.Min(this=exp.column("occurred_at")).as_("answer"))
+        .from_(since.subquery("since"))
+        .where(exp.column("interruptions").eq(0))
+        .group_by("id")
+    )
