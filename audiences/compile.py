@@ -17,14 +17,15 @@ from sqlglot import exp
 
 from audiences.audience import Audience
 from audiences.computed import ComputedTrait
-from audiences.conditions import Conditions, as_number, in_window, is_figure
+from audiences.conditions import Conditions, OfEvents, as_number, in_window, is_figure
 from audiences.engines import ENGINES, Engine
 from audiences.facts import Fact, Facts
+from audiences.kinds import Kinds
 from audiences.meaning import normalise
 from audiences.order import depends_on, in_order
 from audiences.periods import span_of
 from audiences.relations import Manual, relation
-from audiences.rules import Events, Named, Node, OfAccount, OfProfiles, Selection
+from audiences.rules import Events, Named, Node, OfAccount, OfProfiles, Path, Reading, Selection
 from audiences.sealed import NOTHING_PERSONAL, Privacy
 
 __all__ = ["Question", "compile_audiences"]
@@ -45,6 +46,7 @@ class Question:
         audiences: every audience that a rule may name, by key.
         manual: keys of the audiences that somebody was put into, or out of, by hand; the relation
             `manual_members` is lent then.
+        kinds: which kinds of values properties have had; None when nobody knows.
         only: a relation of `profile_id` (of `account`): look at nobody else; None for everybody.
     """
 
@@ -53,6 +55,7 @@ class Question:
     privacy: Privacy = NOTHING_PERSONAL
     audiences: Mapping[str, Audience] = field(default_factory=dict)
     manual: Collection[str] = ()
+    kinds: Kinds | None = None
     only: str | None = None
 
 
@@ -83,11 +86,12 @@ def compile_audiences(
     query = scope.people()
     # an audience in an audience reads its column, so each level of them is a query around the one below
     for level in _levels(chosen):
-        query = exp.select("*", *(columns[key].as_(key, quoted=True) for key in level)).from_(
-            query.subquery("below")
-        )
+        answers = [exp.alias_(columns[key], key, quoted=True, copy=False) for key in level]
+        below = query.subquery("below", copy=False)
+        query = exp.select("*").select(*answers, copy=False).from_(below, copy=False)
     asked = [exp.column(each.key, quoted=True) for each in audiences]
-    return exp.select(_OWNER[of], *asked, *values).from_(query.subquery("all_of_them"))
+    everybody = query.subquery("all_of_them", copy=False)
+    return exp.select(_OWNER[of], *asked).select(*values, copy=False).from_(everybody, copy=False)
 
 
 class _Scope:
@@ -100,7 +104,13 @@ class _Scope:
         self.engine = question.engine
         self.facts = Facts()
         self.conditions = Conditions(
-            question.engine, question.as_of, question.privacy, self.owner, members, self.facts
+            question.engine,
+            question.as_of,
+            question.privacy,
+            self.owner,
+            members,
+            self.facts,
+            question.kinds,
         )
 
     def membership(self, audience: Audience) -> exp.Expr:
@@ -131,21 +141,18 @@ class _Scope:
         )
         if self.question.only is not None:
             query = query.where(self._only(exp.column(self.owner, "p")))
-        answers = self._answers()
-        for number, (select, columns) in enumerate(answers):
+        # the answers are large, and copying them at every step would take most of the time
+        for number, (select, columns) in enumerate(self._answers()):
             name = exp.to_identifier(f"answers {number}", quoted=True)
-            query = query.join(
+            theirs = exp.Column(this=exp.to_identifier("id"), table=name.copy())
+            query.join(
                 exp.Subquery(this=select, alias=exp.TableAlias(this=name)),
-                on=exp.column(self.owner, "p").eq(
-                    exp.Column(this=exp.to_identifier("id"), table=name.copy())
-                ),
+                on=exp.column(self.owner, "p").eq(theirs),
                 join_type="left",
-            ).select(
-                *(
-                    exp.Column(this=exp.to_identifier(column, quoted=True), table=name.copy())
-                    for column in columns
-                )
+                copy=False,
             )
+            quoted = (exp.to_identifier(column, quoted=True) for column in columns)
+            query.select(*(exp.Column(this=each, table=name.copy()) for each in quoted), copy=False)
         return query
 
     def _answers(self) -> list[tuple[exp.Select, list[str]]]:
@@ -162,7 +169,8 @@ class _Scope:
                 column = self.facts.relations[about]
                 select = relation(about, self.conditions, self.rows, self._changes)
                 answer = exp.column("answer").as_(column, quoted=True)
-                answers.append((exp.select("id", answer).from_(select.subquery("asked")), [column]))
+                asked = select.subquery("asked", copy=False)
+                answers.append((exp.select("id", answer).from_(asked, copy=False), [column]))
         if nested:
             answers.append(self._nested(nested))
         for selection, columns in self.facts.scans.items():
@@ -173,14 +181,17 @@ class _Scope:
 
     # ------------------------------------------------------------------------------------- events
 
-    def rows(self, events: Events, columns: Mapping[str, Callable[[exp.Expr], exp.Expr]]) -> exp.Select:
-        """Visible events of a selection, its window and `where`: id, occurred_at, message_id, more."""
+    def rows(self, events: Events, columns: Mapping[str, Path]) -> exp.Select:
+        """Visible events: id, occurred_at, message_id, and the stored values under some paths."""
+        of_events = OfEvents(events.selection, exp.column("properties"))
         clock = exp.column("occurred_at" if events.clock == "occurred" else "received_at")
         conditions = [
             in_window(events.window, clock, self.question.as_of, self.engine),
-            self.conditions.rule(events.where, exp.column("properties")) if events.where else None,
+            self.conditions.rule(events.where, of_events) if events.where else None,
         ]
-        selected = [make(exp.column("properties")).as_(name, quoted=True) for name, make in columns.items()]
+        selected = [
+            self.conditions.property(of_events, path).as_(name, quoted=True) for name, path in columns.items()
+        ]
         return (
             self._events(events.selection)
             .select("id", "occurred_at", "message_id", *selected)
@@ -224,7 +235,7 @@ class _Scope:
         in their windows only.
         """
         asked: dict[object, tuple[str, exp.Expr]] = {}
-        properties = exp.column("properties")
+        events_at = OfEvents(selection, exp.column("properties"))
 
         def of_event(about: object, make: Callable[[], exp.Expr]) -> exp.Expr:
             if about not in asked:
@@ -233,21 +244,24 @@ class _Scope:
 
         selected: list[exp.Expr] = []
         for fact, column in columns.items():
-            selected.append(self._aggregate(fact, of_event, properties).as_(column, quoted=True))
-        events = self._events(selection).select(
-            "id",
-            "occurred_at",
-            "received_at",
-            "message_id",
-            *(condition.as_(name, quoted=True) for name, condition in asked.values()),
-        )
+            aggregate = self._aggregate(fact, of_event, events_at)
+            selected.append(exp.alias_(aggregate, column, quoted=True, copy=False))
+        events = self._events(selection).select("id", "occurred_at", "received_at", "message_id", copy=False)
+        for name, condition in asked.values():
+            events.select(exp.alias_(condition, name, quoted=True, copy=False), copy=False)
         oldest = self._oldest([fact.events for fact in columns])
         if oldest:
-            events = events.where(exp.column("occurred_at") >= self.engine.instant(oldest))
-        return exp.select("id", *selected).from_(events.subquery("each_event")).group_by("id")
+            events.where(exp.column("occurred_at") >= self.engine.instant(oldest), copy=False)
+        each_event = events.subquery("each_event", copy=False)
+        return (
+            exp.select("id")
+            .select(*selected, copy=False)
+            .from_(each_event, copy=False)
+            .group_by("id", copy=False)
+        )
 
     def _aggregate(
-        self, fact: Fact, of_event: Callable[[object, Callable[[], exp.Expr]], exp.Expr], properties: exp.Expr
+        self, fact: Fact, of_event: Callable[[object, Callable[[], exp.Expr]], exp.Expr], events_at: OfEvents
     ) -> exp.Expr:
         events, engine = fact.events, self.engine
         at = exp.column("occurred_at" if events.clock == "occurred" else "received_at")
@@ -255,18 +269,18 @@ class _Scope:
         conditions = [in_window(events.window, at, self.question.as_of, engine)]
         where_node = events.where
         if where_node is not None:
-            conditions.append(of_event(where_node, lambda: self.conditions.rule(where_node, properties)))
+            conditions.append(of_event(where_node, lambda: self.conditions.rule(where_node, events_at)))
 
         def where(*more: exp.Expr) -> exp.Expr | None:
             every = [each for each in (*conditions, *more) if each is not None]
             return exp.and_(*every) if every else None
 
         def value() -> exp.Expr:
-            return self.conditions.property(properties, fact.path)
+            return self.conditions.property(events_at, fact.path)
 
         def number(*, exact: bool, read: object = "plain") -> exp.Expr:
             def make() -> exp.Expr:
-                held = engine.numeric(value()) if read == "number" else engine.number(value())
+                held = self.conditions.number(events_at, fact.path, cast("Reading", read))
                 if not exact:
                     return held
                 low, high = as_number(-_LARGEST), as_number(_LARGEST)
@@ -298,7 +312,7 @@ class _Scope:
                 return engine.filtered(kind(this=at), where())
             case "has":
                 has = cast("Node", fact.detail)
-                answer = of_event(("has", has), lambda: self.conditions.rule(has, properties))
+                answer = of_event(("has", has), lambda: self.conditions.rule(has, events_at))
                 return engine.outermost(answer, order, where(), last=True)
 
     def _oldest(self, every: Sequence[Events]) -> datetime | None:
@@ -371,6 +385,7 @@ class _Scope:
             self.question.privacy,
             self.question.audiences,
             self.question.manual,
+            self.question.kinds,
         )
         scope = _Scope(inner, other, lambda key: scope.membership(self.question.audiences[key]))
         scope.conditions.place = self.conditions.place

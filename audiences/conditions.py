@@ -6,14 +6,15 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal, assert_never
+from typing import Literal, assert_never, cast
 
 from sqlglot import exp
 
 from audiences.engines import Engine
-from audiences.engines.engine import Question
+from audiences.engines.engine import Kind, Question
 from audiences.errors import RuleError
 from audiences.facts import Fact, Facts
+from audiences.kinds import Kinds
 from audiences.periods import calendar_days, span_of
 from audiences.rules import (
     ActiveDays,
@@ -51,6 +52,7 @@ from audiences.rules import (
     Regularly,
     Relative,
     Sampled,
+    Selection,
     Sequence,
     Top,
     Trait,
@@ -59,10 +61,11 @@ from audiences.rules import (
 from audiences.sealed import Place, Privacy
 from audiences.terms import Ago, Duration, Flag, Instant, Number, Text, Value, Window
 
-__all__ = ["Conditions", "as_number", "folded_text", "in_window", "is_figure", "ordered"]
+__all__ = ["Conditions", "OfEvents", "as_number", "folded_text", "in_window", "is_figure", "ordered"]
 
 _DAY = 86_400_000_000
 _UNIT = 2**64
+_SCALARS = frozenset({"text", "number", "flag"})
 _ORDER: dict[OrderOp, type[exp.Binary]] = {
     "==": exp.EQ,
     "<": exp.LT,
@@ -70,6 +73,19 @@ _ORDER: dict[OrderOp, type[exp.Binary]] = {
     ">": exp.GT,
     ">=": exp.GTE,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class OfEvents:
+    """Events of which something is asked one by one.
+
+    Attributes:
+        selection: which they are.
+        properties: the column of their properties.
+    """
+
+    selection: Selection
+    properties: exp.Expr
 
 
 @dataclass(slots=True)
@@ -83,6 +99,7 @@ class Conditions:
         owner: the column of the profile's, or the account's, id.
         members: makes the condition "is in that audience".
         facts: what was asked for.
+        kinds: which kinds of values properties have had; None when nobody knows.
         place: `file:line` of the definition in hand, for errors.
     """
 
@@ -92,37 +109,35 @@ class Conditions:
     owner: Literal["profile_id", "account"]
     members: Callable[[str], exp.Expr]
     facts: Facts
+    kinds: Kinds | None = None
     place: str = ""
 
-    def rule(self, node: Node, of_event: exp.Expr | None = None) -> exp.Expr:
+    def rule(self, node: Node, of_event: OfEvents | None = None) -> exp.Expr:
         """A rule as a condition that is TRUE or FALSE, never NULL.
 
         Args:
             node: the rule.
-            of_event: the properties of the event that it is asked of; None for a profile or account.
+            of_event: the events that it is asked of, one by one; None for a profile or account.
         """
         match node:
             case Compare(operand, op, value, every):
                 if is_figure(operand):
                     return _not_null(self._figure_is(operand, op, value))
-                question = self._question(op, self._sealed(operand, op, value), _reading(operand))
-                return self.engine.any_element(self.value(operand, of_event), question, every=every)
+                given = self._sealed(operand, op, value)
+                return self._asked(operand, of_event, [(op, given)], every=every)
             case OneOf(operand, values, every):
                 if is_figure(operand):
                     return _not_null(exp.or_(*(self._figure_is(operand, "==", each) for each in values)))
-                questions = [
-                    self._question("==", self._sealed(operand, "==", each), _reading(operand))
-                    for each in values
-                ]
-                return self.engine.any_element(
-                    self.value(operand, of_event),
-                    lambda value: exp.or_(*(question(value) for question in questions)),
-                    every=every,
-                )
+                given = [("==", self._sealed(operand, "==", each)) for each in values]
+                return self._asked(operand, of_event, given, every=every)
             case Exists(operand):
                 if is_figure(operand):
                     return self.figure(operand).is_(exp.null()).not_()
-                return self.engine.exists(self.value(operand, of_event))
+                value, known = self.value(operand, of_event), self._known(operand, of_event)
+                if known is not None and len(known) == 1 and known <= _SCALARS:
+                    (kind,) = known
+                    return self.engine.known(value, cast("Kind", kind)).is_(exp.null()).not_()
+                return self.engine.exists(value)
             case Relative(operand, relation, length):
                 return self._about_date(operand, lambda moment: self._relative(moment, relation, length))
             case Recurs(operand, days, zone):
@@ -160,12 +175,12 @@ class Conditions:
             case _:
                 assert_never(node)
 
-    def value(self, operand: Operand, of_event: exp.Expr | None = None) -> exp.Expr:
+    def value(self, operand: Operand, of_event: OfEvents | None = None) -> exp.Expr:
         """The stored value of an operand that is no figure.
 
         Args:
             operand: a trait, a property, or a measure that picks values.
-            of_event: the properties of the event in hand, for a property.
+            of_event: the events in hand, for a property.
         """
         match operand:
             case Property(path):
@@ -191,9 +206,20 @@ class Conditions:
         given = self._sealed(held.trait, "==", held.value)
         return self.engine.any_element(value, self._question("==", given, held.trait.read), every=False)
 
-    def property(self, properties: exp.Expr, path: Path) -> exp.Expr:
-        """The stored value under a path of an event's properties."""
-        return self._within(self.engine.key(properties, path[0]), path[1:])
+    def property(self, of_event: OfEvents, path: Path) -> exp.Expr:
+        """The stored value under a path of events' properties."""
+        value = self.engine.key(of_event.properties, path[0])
+        for number, key in enumerate(path[1:], start=1):
+            lists = self.kinds is None or "array" in self.kinds.of(of_event.selection, path[:number])
+            value = self.engine.into(value, key) if lists else self.engine.key(value, key)
+        return value
+
+    def number(self, of_event: OfEvents, path: Path, read: Reading = "plain") -> exp.Expr:
+        """The number under a path of events' properties; NULL where there is none."""
+        value = self.property(of_event, path)
+        if self._known(Property(path), of_event) == {"number"}:
+            return self.engine.known(value, "number")
+        return self.engine.numeric(value) if read == "number" else self.engine.number(value)
 
     def figure(self, operand: Operand) -> exp.Expr:
         """The number of a measure that has one; NULL when it is missing.
@@ -255,27 +281,65 @@ class Conditions:
             self.facts.of_events(Fact("numbers", events, path, read)),
         )
 
-    def _question(self, op: CompareOp, given: Value, read: Reading) -> Question:
+    def _asked(
+        self,
+        operand: Operand,
+        of_event: OfEvents | None,
+        given: list[tuple[CompareOp, Value]],
+        *,
+        every: bool,
+    ) -> exp.Expr:
+        """Whether a stored value satisfies any of some comparisons."""
+        known = self._known(operand, of_event)
+        questions = [self._question(op, each, _reading(operand), known) for op, each in given]
+
+        def question(value: exp.Expr) -> exp.Expr:
+            return (
+                exp.or_(*(each(value) for each in questions)) if len(questions) > 1 else questions[0](value)
+            )
+
+        value = self.value(operand, of_event)
+        if known is not None and "array" not in known:
+            return _not_null(question(value))
+        return self.engine.any_element(value, question, every=every)
+
+    def _known(self, operand: Operand, of_event: OfEvents | None) -> frozenset[str] | None:
+        """The kinds that a property may have; None when nobody knows, or an array is on the way to it."""
+        if not isinstance(operand, Property) or of_event is None or self.kinds is None:
+            return None
+        path, selection = operand.path, of_event.selection
+        if any("array" in self.kinds.of(selection, path[:number]) for number in range(1, len(path))):
+            return None
+        return self.kinds.of(selection, path)
+
+    def _question(
+        self, op: CompareOp, given: Value, read: Reading, known: frozenset[str] | None = None
+    ) -> Question:
         """The question "is it `op` that value", for one stored value that is no array."""
+        engine = self.engine
 
         def question(value: exp.Expr) -> exp.Expr:
             match given:
                 case Text(text):
                     if read == "number":
                         return exp.false()
-                    held = self.engine.text(value)
+                    held = engine.known(value, "text") if known == {"text"} else engine.text(value)
                     if read == "folded":
-                        held, text = self.engine.folded(held), folded_text(text)
+                        held, text = engine.folded(held), folded_text(text)
                     if op in _ORDER:
-                        return ordered(self.engine.ordered_text(held), op, exp.Literal.string(text))
-                    return self.engine.asks_text(held, op, text)  # type: ignore[arg-type]
+                        return ordered(engine.ordered_text(held), op, exp.Literal.string(text))
+                    return engine.asks_text(held, op, text)  # type: ignore[arg-type]
                 case Number(number):
-                    held = self.engine.numeric(value) if read == "number" else self.engine.number(value)
+                    if known == {"number"}:
+                        held = engine.known(value, "number")
+                    else:
+                        held = engine.numeric(value) if read == "number" else engine.number(value)
                     return ordered(held, op, as_number(number))
                 case Flag(flag):
-                    return ordered(self.engine.flag(value), op, exp.Boolean(this=flag))
+                    held = engine.known(value, "flag") if known == {"flag"} else engine.flag(value)
+                    return ordered(held, op, exp.Boolean(this=flag))
                 case Instant(moment):
-                    return ordered(self.engine.moment(value), op, self.engine.instant(moment))
+                    return ordered(engine.moment(value), op, engine.instant(moment))
                 case _:
                     assert_never(given)
 

@@ -16,6 +16,7 @@ from audiences.rules import (
     Identified,
     InQuery,
     MostFrequent,
+    Path,
     QueryValue,
     Sequence,
     UniqueList,
@@ -31,8 +32,8 @@ CONSENTED = "consented_profiles"
 MANUAL = "manual_members"
 """Relation that the caller lends: `audience`, `member`, `state` (`in`, `out`): decisions in force."""
 
-Rows = Callable[[Events, Mapping[str, Callable[[exp.Expr], exp.Expr]]], exp.Select]
-"""Visible events of a selection, its window and `where`: `id`, `occurred_at`, `message_id`, more columns."""
+Rows = Callable[[Events, Mapping[str, Path]], exp.Select]
+"""Visible events: `id`, `occurred_at`, `message_id`, and columns of the values under some paths."""
 
 _KIND = "kind"
 
@@ -152,7 +153,7 @@ def _ascending(value: exp.Expr) -> exp.Expr:
 def _scalars(conditions: Conditions, rows: Rows, events: Events, path: tuple[str, ...]) -> exp.Subquery:
     """The different texts, numbers and flags of a property: id, kind, flag, number, text, times."""
     engine = conditions.engine
-    given = rows(events, {"given": lambda properties: conditions.property(properties, path)})
+    given = rows(events, {"given": path})
     listed = engine.explode(
         exp.select("id").from_(given.subquery("given_rows")), engine.scalars(exp.column("given")), "scalar"
     )

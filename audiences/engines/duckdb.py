@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlglot import exp
 
-from audiences.engines.engine import Question
+from audiences.engines.engine import Kind, Question
 from audiences.rules import TextOp
 from identity.tables import instant
 
@@ -26,6 +26,7 @@ _NUMBERS = (
     "FLOAT",
     "INT128",
 )
+_TYPES: dict[Kind, str] = {"text": "TEXT", "number": "DOUBLE", "flag": "BOOLEAN"}
 _ISO_8601 = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.]\d{1,6})?)?(Z|[+-]\d{2}:\d{2})?)?"
 _DECIMAL = r"[+-]?[0-9]{1,15}([.][0-9]{1,9})?"
 
@@ -91,6 +92,11 @@ class DuckDB:
         """The truth that a stored value is; NULL when it is none."""
         return exp.Case().when(_kind(value).isin("BOOL_TRUE", "BOOL_FALSE"), _try(value, "BOOLEAN"))
 
+    def known(self, value: exp.Expr, kind: Kind) -> exp.Expr:
+        """The text, number or flag that a stored value is; only where it can be nothing else, or missing."""
+        # a cast alone is read from the shredded column; asking for the type would rebuild every value
+        return _try(value, _TYPES[kind])
+
     def moment(self, value: exp.Expr) -> exp.Expr:
         """The instant (naive UTC) that an ISO-8601 text says; NULL when it is none."""
         text = self.text(value)
@@ -111,6 +117,10 @@ class DuckDB:
         """The stored value of the one of three that is not NULL."""
         first, *others = (_variant(each.copy()) for each in (flag, number, text))
         return exp.Coalesce(this=first, expressions=others)
+
+    def wrapped(self, value: exp.Expr) -> exp.Expr:
+        """The stored value of any SQL value."""
+        return _variant(value.copy())
 
     def collected(self, value: exp.Expr, order: Sequence[exp.Expr]) -> exp.Expr:
         """Aggregate: stored values as one stored array, in ascending order of some expressions."""
