@@ -15,24 +15,60 @@ for _name in ("identity", "exporters"):
             "rename or move that file or folder, or uninstall the other package of that name."
         )
 
-from audiences.audience import Audience  # noqa: E402
-from audiences.dsl import days, did, hours, minutes, prop, trait, weeks  # noqa: E402
+from audiences.accounts import account, in_account  # noqa: E402
+from audiences.audience import Audience, priority_list  # noqa: E402
+from audiences.computed import ComputedTrait  # noqa: E402
+from audiences.dsl import (  # noqa: E402
+    days,
+    did,
+    did_anything,
+    did_prefix,
+    hours,
+    minutes,
+    seconds,
+    weeks,
+)
 from audiences.errors import RuleError  # noqa: E402
-from audiences.handles import all_of, any_of, in_audience  # noqa: E402
+from audiences.fields import prop, trait  # noqa: E402
+from audiences.handles import all_of, any_of, everyone, in_audience, nobody, none_of  # noqa: E402
+from audiences.population import consented, identified_by, sample, split, top  # noqa: E402
 from audiences.project import Project  # noqa: E402
+from audiences.queries import query, query_value  # noqa: E402
+from audiences.sequences import exclusion, funnel, sequence, step  # noqa: E402
 
 __all__ = [
     "Audience",
+    "ComputedTrait",
     "Project",
     "RuleError",
+    "account",
     "all_of",
     "any_of",
+    "consented",
     "days",
     "did",
+    "did_anything",
+    "did_prefix",
+    "everyone",
+    "exclusion",
+    "funnel",
     "hours",
+    "identified_by",
+    "in_account",
     "in_audience",
     "minutes",
+    "nobody",
+    "none_of",
+    "priority_list",
     "prop",
+    "query",
+    "query_value",
+    "sample",
+    "seconds",
+    "sequence",
+    "split",
+    "step",
+    "top",
     "trait",
     "weeks",
 ]

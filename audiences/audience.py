@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, get_args
 
 from audiences.errors import RuleError, definition_place
-from audiences.handles import Combinable, all_of, as_rule, checked_key
-from audiences.rules import (
-    Compare,
-    Duration,
-    Exists,
-    InAudience,
-    Node,
-    OneOf,
-    Property,
-    fingerprint,
-    leaves,
-)
+from audiences.handles import Combinable, Rule, all_of, as_rule, checked_key
+from audiences.meaning import fingerprint
+from audiences.rules import AllOf, InAudience, Node, Not
+from audiences.scope import Subject, check_subject
+from audiences.terms import Duration
 from identity.errors import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Audience", "SendsTo"]
+__all__ = ["Audience", "SendsTo", "priority_list"]
 
-_OPTIONS = ("description", "sync", "every")
+_OPTIONS = ("description", "sync", "every", "of")
 
 
 class SendsTo(Protocol):
@@ -44,7 +38,7 @@ class SendsTo(Protocol):
 
 @dataclass(frozen=True, slots=True, init=False)
 class Audience(Combinable):
-    """A named set of profiles; use it inside other audiences like any rule.
+    """A named set of profiles, or of accounts; use it inside other audiences like any rule.
 
     Attributes:
         key: permanent; ad platforms know the audience by it, so a new key is a new audience.
@@ -52,6 +46,7 @@ class Audience(Combinable):
         description: for people.
         sync: the destinations that members are sent to.
         every: how often to compute it; None is only on request.
+        of: what it is a set of, `profile` or `account`.
         place: `file:line` of the definition.
         based_on: the audiences that its rules name as objects.
 
@@ -63,6 +58,7 @@ class Audience(Combinable):
     description: str
     sync: tuple[SendsTo, ...]
     every: Duration | None
+    of: Subject
     place: str = field(compare=False, repr=False)
     based_on: tuple[Audience, ...] = field(repr=False)
 
@@ -73,6 +69,7 @@ class Audience(Combinable):
         description: str = "",
         sync: Sequence[SendsTo] = (),
         every: Duration | None = None,
+        of: Subject = "profile",
         **unknown: object,
     ) -> None:
         """Define an audience.
@@ -83,6 +80,7 @@ class Audience(Combinable):
             description: one or two sentences for people.
             sync: destinations.
             every: for example `hours(6)`.
+            of: `account` makes a set of accounts, whose rules are about accounts.
             unknown: refused.
 
         Raises:
@@ -97,13 +95,11 @@ class Audience(Combinable):
         checked_key(key)
         if not rules:
             raise RuleError(f"Audience({key!r}) needs at least one rule.")
+        if of not in get_args(Subject):
+            raise RuleError(f"Audience({key!r}, of=…) is 'profile' or 'account', not {of!r}.")
         rule = all_of(*(as_rule(each) for each in rules))
-        for leaf in leaves(rule.as_node()):
-            if isinstance(leaf, (Compare, OneOf, Exists)) and isinstance(leaf.field, Property):
-                raise RuleError(
-                    f"Audience({key!r}) has a condition on prop({'.'.join(leaf.field.path)!r}) outside of an "
-                    "event; write did('…').where(prop(…) == …), or trait(…) for the profile's own value."
-                )
+        named = tuple(each for each in rule.uses() if isinstance(each, Audience))
+        check_subject(rule.as_node(), of, f"Audience({key!r})", {each.key: each.of for each in named})
         if not isinstance(description, str):
             raise RuleError(f"Audience({key!r}, description=…) is a text.")
         if every is not None and not isinstance(every, Duration):
@@ -112,15 +108,23 @@ class Audience(Combinable):
         object.__setattr__(self, "rule", rule.as_node())
         object.__setattr__(self, "description", description)
         object.__setattr__(self, "sync", _destinations(key, sync))
+        if self.sync and of == "account":
+            raise RuleError(
+                f"Audience({key!r}) is made of accounts, and destinations take people: sync an audience of "
+                f"profiles with the rule in_account(in_audience({key!r}))."
+            )
         object.__setattr__(self, "every", every)
+        object.__setattr__(self, "of", of)
         object.__setattr__(self, "place", definition_place())
-        based_on = tuple(each for each in rule.uses() if isinstance(each, Audience))
-        object.__setattr__(self, "based_on", based_on)
+        object.__setattr__(self, "based_on", named)
 
     @property
     def fingerprint(self) -> str:
         """Identifies what the rule means; a new description, order of rules or destination keeps it."""
-        return fingerprint(self.rule)
+        meaning = fingerprint(self.rule)
+        if self.of == "profile":
+            return meaning
+        return hashlib.sha256(f"{self.of} {meaning}".encode()).hexdigest()
 
     def as_node(self) -> Node:
         """Membership of this audience, as data."""
@@ -129,6 +133,43 @@ class Audience(Combinable):
     def uses(self) -> tuple[Combinable, ...]:
         """This audience itself: rules that are made of it are built on it."""
         return (self,)
+
+
+def priority_list(*audiences: Audience) -> tuple[Audience, ...]:
+    """Let everyone be only in the first of several audiences.
+
+    Args:
+        audiences: two or more, written in the call, the most important first.
+
+    Returns:
+        The same audiences under the same keys, each without the members of those before it.
+
+    Raises:
+        RuleError: fewer than two, a key twice, or audiences of profiles beside audiences of accounts.
+    """
+    if len(audiences) < 2 or not all(isinstance(each, Audience) for each in audiences):
+        raise RuleError("priority_list(…) takes two audiences or more, the most important first.")
+    if len({each.key for each in audiences}) < len(audiences):
+        raise RuleError("priority_list(…) has an audience twice; each key stands in it once.")
+    done: list[Audience] = []
+    for each in audiences:
+        done.append(_without(each, done) if done else each)
+    return tuple(done)
+
+
+def _without(audience: Audience, earlier: Sequence[Audience]) -> Audience:
+    own = audience.rule.rules if isinstance(audience.rule, AllOf) else (audience.rule,)
+    rule = AllOf((*own, *(Not(InAudience(each.key)) for each in earlier)))
+    found = Audience(
+        audience.key,
+        Rule(rule, (*audience.based_on, *earlier)),
+        description=audience.description,
+        sync=audience.sync,
+        every=audience.every,
+        of=audience.of,
+    )
+    object.__setattr__(found, "place", audience.place)
+    return found
 
 
 def _destinations(key: str, sync: object) -> tuple[SendsTo, ...]:

@@ -1,197 +1,121 @@
-"""The handles that rules are written with: `did`, `trait`, `prop`, and lengths of time.
+"""Where rules about events start: `did`, and the lengths of time that they are written with.
 
-A handle only builds nodes of `rules.py`; what they share stands in `handles.py`.
+A handle only builds nodes of `rules.py`. What is asked of the events stands in `selecting.py` (which ones),
+`figures.py` (how many, how much) and `sequences.py` (in what order); here are the habits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from audiences.errors import RuleError
-from audiences.handles import Combinable, Comparable, Rule, Unfinished, as_rule
-from audiences.literals import duration_of, instant_of, path_of, text_of, threshold_of, value_of
+from audiences.figures import MeasuredEvents
+from audiences.handles import Combinable, Rule
+from audiences.literals import checked_length, checked_text, duration_of, whole
 from audiences.rules import (
-    Aggregate,
-    Ago,
     AllOf,
     Compare,
-    CompareOp,
     Count,
-    Dates,
-    Duration,
     Events,
-    Exists,
-    Field,
-    Flag,
-    Last,
-    Measure,
-    Node,
-    Number,
-    OneOf,
-    OrderOp,
-    Property,
-    Threshold,
-    Trait,
-    leaves,
+    FirstTime,
+    Latest,
+    Named,
+    Prefixed,
+    Regularly,
 )
+from audiences.selecting import SelectedEvents, about_event
+from audiences.sequences import SequenceHandle, begun, repetition
+from audiences.terms import Ago, Duration, Last, Number, Window
 
 if TYPE_CHECKING:
-    from typing import TypeAlias
-
-    Path: TypeAlias = str | Sequence[str]
-    Scalar: TypeAlias = str | int | float | bool | date | datetime
-    Moment: TypeAlias = Duration | date | datetime
+    from audiences.sequences import Same, Without
 
 __all__ = [
     "EventsHandle",
-    "FieldHandle",
-    "MeasureHandle",
     "days",
     "did",
+    "did_anything",
+    "did_prefix",
     "hours",
     "minutes",
-    "prop",
-    "trait",
+    "seconds",
     "weeks",
 ]
 
+_MOST_PERIODS = 1_000
+_MOST_TIMES = 2**53
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FieldHandle(Unfinished):
-    """A trait or a property, to be compared with values."""
 
-    field: Field
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class EventsHandle(MeasuredEvents):
+    """Events of some names; as a rule on its own it means "at least once"."""
 
-    def __repr__(self) -> str:
-        """Write it as it was defined."""
-        path = self.field.path
-        name = ".".join(path) if all("." not in key for key in path) else list(path)
-        return f"{'trait' if isinstance(self.field, Trait) else 'prop'}({name!r})"
-
-    def exists(self) -> Rule:
-        """Make the rule that the field has a value other than null; an empty text is a value."""
-        return Rule(Exists(self.field))
-
-    def is_in(self, values: Iterable[Scalar]) -> Rule:
-        """Make the rule that the field equals one of the values.
-
-        Args:
-            values: a list of texts, numbers, booleans, dates or instants.
+    def first_time(self) -> Rule:
+        """Make the rule that the first such event ever lies in the window.
 
         Raises:
-            RuleError: not a list, or an empty one.
+            RuleError: there is no window.
         """
-        if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-            raise RuleError(f"{self!r}.is_in(…) takes a list, for example is_in(['DE', 'AT']).")
-        found = tuple(dict.fromkeys(value_of(each, f"{self!r}.is_in(…)") for each in values))
-        if not found:
-            raise RuleError(f"{self!r}.is_in([]) is true of nobody; give at least one value.")
-        return Rule(OneOf(self.field, found))
+        if self.events.window is None:
+            raise RuleError(
+                f"{self!r}.first_time() asks whether the first one lies in a window, so it needs one: "
+                f"{self!r}.within(days(7)).first_time()."
+            )
+        return Rule(FirstTime(self.events))
 
-    def contains(self, text: str) -> Rule:
-        """Make the rule that the field is a text with this text somewhere inside; upper case differs.
+    def stopped(self, *, was: Duration, quiet: Duration) -> Rule:
+        """Make the rule that there were such events, and of late there were none.
 
         Args:
-            text: what to look for, not empty.
-        """
-        return self._about_text("contains", text)
-
-    def starts_with(self, text: str) -> Rule:
-        """Make the rule that the field is a text that starts with this text; upper case differs.
-
-        Args:
-            text: what to look for, not empty.
-        """
-        return self._about_text("starts_with", text)
-
-    def _about_text(self, op: Literal["contains", "starts_with"], text: object) -> Rule:
-        if not isinstance(text, str) or not text:
-            raise RuleError(f"{self!r}.{op}(…) takes a text that is not empty; exists() asks for any value.")
-        return Rule(Compare(self.field, op, value_of(text, f"{self!r}.{op}(…)")))
-
-    def _compare(self, op: CompareOp, value: object) -> Rule:
-        literal = value_of(value, f"{self!r} {op} …")
-        if isinstance(literal, Flag) and op != "==":
-            raise RuleError(f"{self!r} {op} {value!r} has no meaning: true and false have no order; use ==.")
-        return Rule(Compare(self.field, op, literal))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MeasureHandle(Unfinished):
-    """A count or a figure over events, to be compared with a number."""
-
-    measure: Measure
-
-    def __repr__(self) -> str:
-        """Write it nearly as it was defined."""
-        base = f"did({self.measure.events.name!r})"
-        if isinstance(self.measure, Count):
-            return f"{base}.count()"
-        return f"{base}.{self.measure.function}({'.'.join(self.measure.path)!r})"
-
-    def _compare(self, op: OrderOp, value: object) -> Rule:
-        return Rule(Threshold(self.measure, op, threshold_of(self.measure, value, f"{self!r} {op} …")))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class EventsHandle(Comparable, Combinable):
-    """Events of one name; as a rule on its own it means "at least once"."""
-
-    events: Events
-
-    def __repr__(self) -> str:
-        """Write what was asked for."""
-        return f"did({self.events.name!r})"
-
-    def as_node(self) -> Node:
-        """The rule that there is at least one such event."""
-        return Threshold(Count(self.events), ">=", Number(1.0))
-
-    def within(self, width: Duration) -> EventsHandle:
-        """Look only at the last days, hours or minutes: the window `(as_of − width, as_of]`.
-
-        Args:
-            width: for example `days(90)`.
+            was: how far back the earlier ones lie at most; the last `quiet` of it doesn't count.
+            quiet: for how long there have been none.
 
         Raises:
-            RuleError: not a duration, or there is a window already.
+            RuleError: not lengths of time, quiet is not shorter than was, or there is a window.
         """
-        if not isinstance(width, Duration):
-            raise RuleError(f"{self!r}.within(…) takes a duration, for example within(days(90)).")
-        return self._windowed(Last(width))
+        events = self._quiet("stopped", was, quiet)
+        return Rule(AllOf((_some(events, Ago(was, quiet)), _none(events, Last(quiet)))))
 
-    def between(self, first: Moment, second: Moment) -> EventsHandle:
-        """Look only at a window further back, or at fixed dates.
+    def restarted(self, *, was: Duration, quiet: Duration) -> Rule:
+        """Make the rule that there were such events, then none for a while, and now there are some again.
 
         Args:
-            first: with `second`, two durations, "between 60 and 30 days ago", in either order: the window
-                `(as_of − 60 d, as_of − 30 d]`; or two dates or aware instants in order: `[first, second)`,
-                a date meaning its first instant in UTC.
-            second: the other end.
+            was: how long ago the early ones ended: there is one at or before `as_of − was`, and none from
+                then until `as_of − quiet`.
+            quiet: how long ago the new ones began at most.
 
         Raises:
-            RuleError: one of each, the same twice, instants out of order or without a time zone.
+            RuleError: not lengths of time, quiet is not shorter than was, or there is a window.
         """
-        if isinstance(first, Duration) and isinstance(second, Duration):
-            if first == second:
-                raise RuleError(f"{self!r}.between(…) of the same duration twice is an empty window.")
-            newest, oldest = sorted((first, second), key=lambda each: each.minutes)
-            return self._windowed(Ago(oldest, newest))
-        if isinstance(first, date) and isinstance(second, date):
-            start, end = instant_of(first), instant_of(second)
-            if start >= end:
-                raise RuleError(f"{self!r}.between(…) ends before it starts; give the earlier date first.")
-            return self._windowed(Dates(start, end))
-        raise RuleError(
-            f"{self!r}.between(…) takes two durations, between(days(60), days(30)), or two dates, "
-            "between(date(2026, 1, 1), date(2026, 2, 1))."
+        events = self._quiet("restarted", was, quiet)
+        return Rule(
+            AllOf((_some(events, Ago(None, was)), _none(events, Ago(was, quiet)), _some(events, Last(quiet))))
         )
 
-    def where(self, *conditions: Combinable) -> EventsHandle:
-        """Look only at events whose properties satisfy every condition.
+    def regularly(self, *, at_least: int, of: int, period: Duration, times: int = 1) -> Rule:
+        """Make the rule that such events came in enough of the last periods.
+
+        Args:
+            at_least: in how many periods.
+            of: how many periods are looked at, the last of which ends at `as_of`.
+            period: the length of each.
+            times: how many events a period needs.
+
+        Raises:
+            RuleError: not such numbers, at_least is more than of, or there is a window.
+        """
+        where = f"{self!r}.regularly(…)"
+        events = self._without_window("regularly")
+        total = whole(of, f"{where}: of", 1, _MOST_PERIODS)
+        least = whole(at_least, f"{where}: at_least", 1, _MOST_PERIODS)
+        if least > total:
+            raise RuleError(f"{where} asks for {least} of {total} periods; at_least is not more than of.")
+        number = whole(times, f"{where}: times", 1, _MOST_TIMES)
+        return Rule(Regularly(events, ">=", number, checked_length(period, f"{where}: period"), least, total))
+
+    def latest(self, *conditions: Combinable) -> Rule:
+        """Make the rule that there is such an event, and the latest one satisfies every condition.
 
         Args:
             conditions: rules about `prop(…)`.
@@ -199,70 +123,77 @@ class EventsHandle(Comparable, Combinable):
         Raises:
             RuleError: no condition, or one that is not about properties.
         """
-        if not conditions:
+        nodes = about_event(conditions, f"{self!r}.latest")
+        return Rule(Latest(self.events, nodes[0] if len(nodes) == 1 else AllOf(nodes)))
+
+    def followed_by(
+        self,
+        events: SelectedEvents,
+        *,
+        within: Duration | None = None,
+        after: Duration | None = None,
+        without: Without = (),
+        same: Same | None = None,
+    ) -> SequenceHandle:
+        """Make the rule that another event came later; the result goes on with followed_by.
+
+        Args:
+            events: what came later.
+            within: at most this long after, inclusive.
+            after: at least this long after, inclusive.
+            without: events that must not lie in between.
+            same: a property, or a list of properties, that all events share in value.
+
+        Raises:
+            RuleError: something else than events, or lengths that contradict each other.
+        """
+        return begun(self.events).followed_by(events, within=within, after=after, without=without, same=same)
+
+    def not_followed_by(
+        self, events: SelectedEvents, *, within: Duration | None = None, same: Same | None = None
+    ) -> SequenceHandle:
+        """Make the rule that no other event came later.
+
+        Args:
+            events: what must not have come.
+            within: for how long, inclusive; until that has passed the rule is false. None looks up to
+                `as_of`.
+            same: a property, or a list of properties, that both would share in value.
+
+        Raises:
+            RuleError: something else than events.
+        """
+        return begun(self.events).not_followed_by(events, within=within, same=same)
+
+    def repeated(self, n: int, *, within: Duration) -> SequenceHandle:
+        """Make the rule that there were several such events close together, at whatever time.
+
+        Args:
+            n: how many, from 2.
+            within: from the first of them to the last at most this long, inclusive.
+
+        Raises:
+            RuleError: no such number, or not a length of time.
+        """
+        return repetition(self, n, within)
+
+    def _quiet(self, method: str, was: object, quiet: object) -> Events:
+        where = f"{self!r}.{method}(…)"
+        events = self._without_window(method)
+        longer = checked_length(was, f"{where}: was")
+        shorter = checked_length(quiet, f"{where}: quiet")
+        if shorter.seconds >= longer.seconds:
             raise RuleError(
-                f"{self!r}.where() needs a condition, for example where(prop('currency') == 'EUR')."
+                f"{where}: quiet must be shorter than was, for example was=weeks(2), quiet=weeks(1)."
             )
-        nodes = tuple(as_rule(each).as_node() for each in conditions)
-        for leaf in (leaf for node in nodes for leaf in leaves(node)):
-            if not isinstance(leaf, (Compare, OneOf, Exists)) or not isinstance(leaf.field, Property):
-                raise RuleError(
-                    f"{self!r}.where(…) looks at one event, so it takes conditions about prop(…) only; "
-                    "combine rules about the profile with & outside of it."
-                )
-        before = () if self.events.where is None else (self.events.where,)
-        every = (*before, *nodes)
-        return EventsHandle(replace(self.events, where=every[0] if len(every) == 1 else AllOf(every)))
-
-    def count(self) -> MeasureHandle:
-        """How many such events there are, 0 included."""
-        return MeasureHandle(Count(self.events))
-
-    def at_least(self, n: int) -> Rule:
-        """Make the rule that there are n such events or more."""
-        return self._compare(">=", n)
-
-    def at_most(self, n: int) -> Rule:
-        """Make the rule that there are n such events or fewer, none included."""
-        return self._compare("<=", n)
-
-    def exactly(self, n: int) -> Rule:
-        """Make the rule that there are exactly n such events."""
-        return self._compare("==", n)
-
-    def sum(self, path: Path) -> MeasureHandle:
-        """The sum of a property's numbers, exact to nine digits after the point."""
-        return self._aggregate("sum", path)
-
-    def avg(self, path: Path) -> MeasureHandle:
-        """The average of a property's numbers."""
-        return self._aggregate("avg", path)
-
-    def min(self, path: Path) -> MeasureHandle:
-        """The smallest of a property's numbers."""
-        return self._aggregate("min", path)
-
-    def max(self, path: Path) -> MeasureHandle:
-        """The largest of a property's numbers."""
-        return self._aggregate("max", path)
-
-    def _aggregate(self, function: Literal["sum", "avg", "min", "max"], path: object) -> MeasureHandle:
-        return MeasureHandle(Aggregate(self.events, function, path_of(path, f"{self!r}.{function}(…)")))
-
-    def _windowed(self, window: Last | Ago | Dates) -> EventsHandle:
-        if self.events.window is not None:
-            raise RuleError(f"{self!r} has a window already; start again from did(…) for another one.")
-        return EventsHandle(replace(self.events, window=window))
-
-    def _compare(self, op: OrderOp, value: object) -> Rule:
-        return self.count()._compare(op, value)
+        return events
 
 
-def did(name: str, **unknown: object) -> EventsHandle:
-    """Start a rule about the events of one name.
+def did(*names: str, **unknown: object) -> EventsHandle:
+    """Start a rule about the events of one name, or of any of several.
 
     Args:
-        name: the event's name as it is tracked; `Page Viewed` and `Screen Viewed` for pages and screens.
+        names: as they are tracked, compared exactly; `Page Viewed` and `Screen Viewed` for pages and screens.
         unknown: refused; windows and conditions are methods.
 
     Raises:
@@ -272,53 +203,63 @@ def did(name: str, **unknown: object) -> EventsHandle:
     """
     if unknown:
         option = next(iter(unknown))
+        shown = names[0] if names else "X"
         raise RuleError(
-            f"did(…) takes the event's name only; write did({name!r}).within(days(30)), not {option}=."
+            f"did(…) takes names of events only; write did({shown!r}).within(days(30)), not {option}=."
         )
-    if not isinstance(name, str) or not name.strip():
-        raise RuleError("did(…) takes the event's name, for example did('Order Completed').")
-    return EventsHandle(Events(text_of(name, "did(…)")))
+    if not names:
+        raise RuleError(
+            "did(…) takes the event's name, for example did('Order Completed'); did_anything() takes all."
+        )
+    found = {checked_text(each, "did(…)", "did('Order Completed')") for each in names}
+    return EventsHandle(Events(Named(tuple(sorted(found)))))
 
 
-def trait(path: Path) -> FieldHandle:
-    """Start a rule about a trait of the profile.
-
-    Args:
-        path: its name; dots lead into nested values, `address.city`. A list of keys when a key has a dot.
-
-    Raises:
-        RuleError: an empty name or key.
-    """
-    return FieldHandle(Trait(path_of(path, "trait(…)")))
-
-
-def prop(path: Path) -> FieldHandle:
-    """Start a condition about a property of an event, for `where(…)`.
+def did_prefix(prefix: str) -> EventsHandle:
+    """Start a rule about the events whose name starts with a text.
 
     Args:
-        path: its name; dots lead into nested values, `cart.total`. A list of keys when a key has a dot.
+        prefix: the start of their names, such as `"Cart "`; upper case differs.
 
     Raises:
-        RuleError: an empty name or key.
+        RuleError: no text, or an empty one.
     """
-    return FieldHandle(Property(path_of(path, "prop(…)")))
+    return EventsHandle(Events(Prefixed(checked_text(prefix, "did_prefix(…)", "did_prefix('Cart ')"))))
+
+
+def did_anything() -> EventsHandle:
+    """Start a rule about all events, whatever their name."""
+    return EventsHandle(Events(Prefixed("")))
+
+
+def seconds(n: int) -> Duration:
+    """A duration of n seconds."""
+    return duration_of(n, 1, "seconds")
 
 
 def minutes(n: int) -> Duration:
     """A duration of n minutes."""
-    return duration_of(n, 1, "minutes")
+    return duration_of(n, 60, "minutes")
 
 
 def hours(n: int) -> Duration:
     """A duration of n hours."""
-    return duration_of(n, 60, "hours")
+    return duration_of(n, 60 * 60, "hours")
 
 
 def days(n: int) -> Duration:
     """A duration of n times 24 hours."""
-    return duration_of(n, 24 * 60, "days")
+    return duration_of(n, 24 * 60 * 60, "days")
 
 
 def weeks(n: int) -> Duration:
     """A duration of n times 7 days."""
-    return duration_of(n, 7 * 24 * 60, "weeks")
+    return duration_of(n, 7 * 24 * 60 * 60, "weeks")
+
+
+def _some(events: Events, window: Window) -> Compare:
+    return Compare(Count(replace(events, window=window)), ">=", Number(1.0))
+
+
+def _none(events: Events, window: Window) -> Compare:
+    return Compare(Count(replace(events, window=window)), "==", Number(0.0))

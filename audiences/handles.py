@@ -25,7 +25,10 @@ __all__ = [
     "as_rule",
     "checked_key",
     "combined",
+    "everyone",
     "in_audience",
+    "nobody",
+    "none_of",
     "operand",
 ]
 
@@ -140,6 +143,16 @@ class Unfinished(Comparable):
         raise _no_truth()
 
 
+def everyone() -> Rule:
+    """Make the rule that is true of every profile (of every account, in an audience of accounts)."""
+    return Rule(AllOf(()))
+
+
+def nobody() -> Rule:
+    """Make the rule that is true of no profile, for an audience that is to be empty for now."""
+    return Rule(AnyOf(()))
+
+
 def in_audience(key: str) -> Rule:
     """Make the rule that the profile is a member of another audience at the same instant.
 
@@ -176,6 +189,18 @@ def all_of(*rules: Combinable) -> Rule:
     return combined(AllOf, _some(rules, "all_of"))
 
 
+def none_of(*rules: Combinable) -> Rule:
+    """Make the rule that none of the rules is true.
+
+    Args:
+        rules: one or more rules.
+
+    Raises:
+        RuleError: none, or something that is no rule.
+    """
+    return ~combined(AnyOf, _some(rules, "none_of"))
+
+
 def as_rule(given: object) -> Combinable:
     """Take what stands where a rule is expected.
 
@@ -198,18 +223,19 @@ def as_rule(given: object) -> Combinable:
     )
 
 
-def checked_key(key: object) -> str:
-    """Take an audience's key.
+def checked_key(key: object, whose: str = "an audience") -> str:
+    """Take the key of something that lasts.
 
     Args:
         key: lower-case letters, digits and underscores, starting with a letter, at most 64.
+        whose: what has the key, for an error.
 
     Raises:
         RuleError: anything else.
     """
     if not isinstance(key, str) or not _KEY.fullmatch(key) or len(key) > _LONGEST_KEY or key in _RESERVED:
         raise RuleError(
-            f"{key!r} can't be an audience's key: a key is lower-case letters, digits and underscores, "
+            f"{key!r} can't be the key of {whose}: a key is lower-case letters, digits and underscores, "
             f"starts with a letter, has at most {_LONGEST_KEY} of them, is not {sorted(_RESERVED)[0]!r}, "
             "and stays for ever."
         )
@@ -225,7 +251,9 @@ def operand(other: object) -> Combinable:
     Raises:
         RuleError: a mistake.
     """
-    if isinstance(other, (Unfinished, str, int, float)):
+    if isinstance(other, Unfinished):
+        other.refuse()
+    if isinstance(other, (str, int, float)):
         raise RuleError(PRECEDENCE)
     return as_rule(other)
 

@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from audiences.audience import Audience
 from audiences.errors import RuleError
-from audiences.rules import InAudience, leaves
+from audiences.scope import named_audiences
 from identity.errors import did_you_mean
 
 __all__ = ["depends_on", "in_order", "with_parts"]
@@ -19,7 +19,7 @@ def depends_on(audience: Audience) -> tuple[str, ...]:
     Args:
         audience: any audience.
     """
-    return tuple(dict.fromkeys(leaf.key for leaf in leaves(audience.rule) if isinstance(leaf, InAudience)))
+    return tuple(dict.fromkeys(key for key, _ in named_audiences(audience.rule, audience.of)))
 
 
 def with_parts(audiences: Iterable[Audience]) -> tuple[Audience, ...]:
@@ -53,16 +53,22 @@ def in_order(audiences: Sequence[Audience]) -> tuple[Audience, ...]:
         audiences: each key once.
 
     Raises:
-        RuleError: a rule names an audience that is not among them, or audiences are built on each other in a
-            circle.
+        RuleError: a rule names an audience that is not among them, or takes accounts for profiles, or
+            audiences are built on each other in a circle.
     """
     by_key = {audience.key: audience for audience in audiences}
     for audience in audiences:
-        for key in depends_on(audience):
+        for key, of in named_audiences(audience.rule, audience.of):
             if key not in by_key:
                 raise RuleError(
                     f"{audience.key!r} is built on {key!r}, and there is no such audience."
                     f"{did_you_mean(key, by_key)}",
+                    audience.place,
+                )
+            if by_key[key].of != of:
+                raise RuleError(
+                    f"{audience.key!r} looks for {of}s in {key!r}, which is made of {by_key[key].of}s; "
+                    "in_account(…) and account.any_user(…) lead from one to the other.",
                     audience.place,
                 )
     sorter = TopologicalSorter({audience.key: depends_on(audience) for audience in audiences})

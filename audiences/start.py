@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Template
 
 from audiences.project import shadowing
-from audiences.sample import write_sample
+from audiences.sample_shop import write_sample
 from identity.errors import ConfigurationError
 from identity.privacy.vault import create_key_file
 

@@ -16,7 +16,7 @@ import duckdb
 import orjson
 
 from audiences.ledger import open_ledger
-from audiences.sample import sample_lines
+from audiences.sample_shop import sample_lines
 from identity.identifiers import IdentityRules, phone
 from identity.ingest import ingest
 from identity.privacy.vault import Vault

@@ -18,7 +18,7 @@ import pytest
 
 from audiences.cli import EXIT_BUSY, EXIT_FAILED, EXIT_PARTIAL, EXIT_USAGE, main
 from audiences.ledger import open_ledger
-from audiences.sample import PEOPLE
+from audiences.sample_shop import PEOPLE
 from audiences.start import create_project
 from exporters.testing import PracticePlatform
 
