@@ -9,7 +9,7 @@ counts at `as_of` when it was received and had happened by then.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal, cast
 
@@ -43,7 +43,7 @@ class Question:
         as_of: the instant to compute for; aware.
         engine: whose SQL.
         privacy: which fields are sealed.
-        audiences: every audience that a rule may name, by key.
+        audiences: every audience that a rule may name, by key; those that are computed when empty.
         manual: keys of the audiences that somebody was put into, or out of, by hand; the relation
             `manual_members` is lent then.
         kinds: which kinds of values properties have had; None when nobody knows.
@@ -67,7 +67,7 @@ def compile_audiences(
     """Write the query that computes audiences and computed traits, all about profiles or all about accounts.
 
     Args:
-        audiences: each key once, with all that they are built on.
+        audiences: each key once, with all of their kind that they are built on.
         question: what is asked.
         traits: computed traits, about profiles.
 
@@ -79,8 +79,10 @@ def compile_audiences(
         RuleError: a circle, an unknown audience, or a question that can't be asked of a sealed field.
     """
     of: Of = audiences[0].of if audiences else "profile"
-    scope = _Scope(question, of, lambda key: exp.column(key, quoted=True))
-    chosen = in_order(audiences)
+    known = question.audiences or {each.key: each for each in audiences}
+    scope = _Scope(replace(question, audiences=known), of, lambda key: exp.column(key, quoted=True))
+    asked_for = {each.key for each in audiences}
+    chosen = [each for each in in_order(tuple(known.values())) if each.key in asked_for]
     columns = {audience.key: scope.membership(audience) for audience in chosen}
     values = [scope.trait(each).as_(each.key, quoted=True) for each in traits]
     query = scope.people()
@@ -128,9 +130,9 @@ class _Scope:
     def trait(self, trait: ComputedTrait) -> exp.Expr:
         """The figure, or the stored value, of a computed trait."""
         self.conditions.place = trait.place
-        if is_figure(trait.measure):
-            return exp.cast(self.conditions.figure(trait.measure), "DOUBLE")
-        return self.conditions.value(trait.measure)
+        if is_figure(trait.operand):
+            return exp.cast(self.conditions.figure(trait.operand), "DOUBLE")
+        return self.conditions.value(trait.operand)
 
     def people(self) -> exp.Select:
         """Everybody, with a column for every fact that was asked for."""
@@ -379,14 +381,7 @@ class _Scope:
     def _nested(self, rules: Sequence[OfProfiles | OfAccount]) -> tuple[exp.Select, list[str]]:
         """Rules about the profiles of each account, or the accounts of each profile: one row an owner."""
         other: Of = "account" if self.of == "profile" else "profile"
-        inner = Question(
-            self.question.as_of,
-            self.engine,
-            self.question.privacy,
-            self.question.audiences,
-            self.question.manual,
-            self.question.kinds,
-        )
+        inner = replace(self.question, only=None)
         scope = _Scope(inner, other, lambda key: scope.membership(self.question.audiences[key]))
         scope.conditions.place = self.conditions.place
         answers = [
@@ -442,7 +437,8 @@ def _aliased(condition: exp.Expr, table: str) -> exp.Expr:
 def _levels(audiences: Sequence[Audience]) -> list[list[str]]:
     level: dict[str, int] = {}
     for audience in audiences:
-        level[audience.key] = max((level[key] + 1 for key in depends_on(audience)), default=0)
+        below = [level[key] + 1 for key in depends_on(audience) if key in level]
+        level[audience.key] = max(below, default=0)
     levels: list[list[str]] = [[] for _ in range(max(level.values(), default=-1) + 1)]
     for key, number in level.items():
         levels[number].append(key)

@@ -1,206 +1,258 @@
-"""Membership: who is in each audience at an instant, kept as history of who entered and exited when."""
+"""Membership: who is in each audience, kept as history of who entered and exited when."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 import pyarrow as pa
 from sqlglot import exp
 
-from audiences.audience import Audience
-from audiences.compile import NOTHING_PERSONAL, Privacy, compile_audiences
-from audiences.errors import MembershipError
+from audiences.computed import ComputedTrait
+from audiences.conditions import is_figure
+from audiences.engines import Engine
+from audiences.scope import Subject
 from identity.store.warehouse import Warehouse
-from identity.tables import instant
+from identity.tables import instant, temporary
 
 __all__ = [
-    "MembershipChange",
-    "compute_members",
+    "Stored",
     "count_memberships",
     "current_members",
-    "membership_history",
-    "store_memberships",
+    "end_memberships",
+    "store_members",
+    "store_traits",
 ]
 
-_COMPUTED = "computed_members"
+_KEPT_IN: dict[Subject, tuple[str, str]] = {
+    "profile": ("memberships", "profile_id"),
+    "account": ("account_memberships", "account"),
+}
+_AT_ONCE = 50
+"""Audiences whose members are compared in one statement, which bounds the memory that it takes."""
 
 
 @dataclass(frozen=True, slots=True)
-class MembershipChange:
-    """What a computation changed.
+class Stored:
+    """What storing one audience or computed trait changed.
 
     Attributes:
-        audience: its key.
-        size: members now.
-        entered: who are new since the last stored computation.
-        exited: who left since then.
+        entered: who are new.
+        exited: who left, or have no value any more.
+        changed: who have another value than before.
     """
 
-    audience: str
-    size: int
     entered: int
     exited: int
+    changed: int = 0
 
 
-def compute_members(
+def store_members(
     warehouse: Warehouse,
-    audiences: Sequence[Audience],
+    of: Subject,
+    keys: Sequence[str],
+    computed: str,
+    looked_at: str | None,
     as_of: datetime,
-    privacy: Privacy = NOTHING_PERSONAL,
-) -> dict[str, list[str]]:
-    """Compute audiences without storing anything.
-
-    Args:
-        warehouse: holds events and profiles.
-        audiences: with all that they are built on.
-        as_of: the instant to compute for; aware.
-        privacy: which fields are sealed.
-
-    Returns:
-        Audience key → profile ids, sorted.
-
-    Raises:
-        RuleError: a rule that can't be computed.
-    """
-    found = warehouse.query(compile_audiences(audiences, as_of, privacy))
-    ids = found["profile_id"].to_pylist()
-    return {
-        audience.key: sorted(
-            profile for profile, inside in zip(ids, found[audience.key].to_pylist(), strict=True) if inside
-        )
-        for audience in audiences
-    }
-
-
-def store_memberships(
-    warehouse: Warehouse,
-    audiences: Sequence[Audience],
-    as_of: datetime,
-    privacy: Privacy = NOTHING_PERSONAL,
-    *,
     run: str,
-) -> list[MembershipChange]:
-    """Compute audiences and write who entered and exited; again at the same instant changes nothing.
+) -> dict[str, Stored]:
+    """Bring the history of some audiences in line with a computation; inside the caller's transaction.
 
     Args:
-        warehouse: holds events, profiles and the history.
-        audiences: with all that they are built on.
-        as_of: the instant to compute for; aware, not before the last stored one.
-        privacy: which fields are sealed.
+        warehouse: holds the history.
+        of: what they are sets of.
+        keys: the audiences.
+        computed: the table of the computation, a BOOLEAN column an audience.
+        looked_at: the table of everybody that it looked at; None when it looked at everybody.
+        as_of: the instant that it was computed for, aware, not before the last stored one.
         run: the run's id, kept with every row that it adds.
 
     Returns:
-        One change an audience.
-
-    Raises:
-        MembershipError: the history already knows a later instant.
-        RuleError: a rule that can't be computed.
+        What changed, by key.
     """
-    query = compile_audiences(audiences, as_of, privacy)
-    with warehouse.transaction():
+    found: dict[str, Stored] = {}
+    for start in range(0, len(keys), _AT_ONCE):
+        chunk = keys[start : start + _AT_ONCE]
+        found |= _store(warehouse, of, chunk, computed, looked_at, instant(as_of), run)
+    return found
+
+
+def _store(
+    warehouse: Warehouse,
+    of: Subject,
+    keys: Sequence[str],
+    computed: str,
+    looked_at: str | None,
+    at: exp.Expr,
+    run: str,
+) -> dict[str, Stored]:
+    table, owner = _KEPT_IN[of]
+    now = _union(
+        exp.select(exp.Literal.string(key).as_("audience"), owner)
+        .from_(computed)
+        .where(exp.column(key, quoted=True))
+        for key in keys
+    )
+    still_open = exp.column("exited_at").is_(exp.null())
+    before = exp.select("audience", owner).from_(table).where(exp.column("audience").isin(*keys), still_open)
+    if looked_at is not None:
+        before = before.where(exp.column(owner).isin(query=exp.select(owner).from_(looked_at)))
+    for name, more, less in (("exiting", before, now), ("entering", now, before)):
         warehouse.execute(
-            exp.Create(
-                this=exp.to_table(_COMPUTED),
-                kind="TABLE",
-                replace=True,
-                expression=query,
-                properties=exp.Properties(expressions=[exp.TemporaryProperty()]),
+            temporary(name, exp.Except(this=more.copy(), expression=less.copy(), distinct=True))
+        )
+
+    def same(other: str) -> exp.Expr:
+        return exp.and_(
+            *(exp.column(each, table).eq(exp.column(each, other)) for each in ("audience", owner))
+        )
+
+    leaving = exp.and_(same("exiting"), exp.column("exited_at", table).is_(exp.null()))
+    warehouse.execute(exp.update(table, {"exited_at": at}, from_="exiting", where=leaving))
+    # somebody who left and came back at the very same instant was never gone
+    back = exp.and_(same("entering"), exp.column("exited_at", table).eq(at.copy()))
+    returned = warehouse.execute(exp.update(table, {"exited_at": exp.null()}, from_="entering", where=back))
+    fresh: exp.Query = exp.select(
+        "audience", owner, at.copy(), exp.cast(exp.null(), "TIMESTAMP"), exp.Literal.string(run)
+    ).from_("entering")
+    if returned:
+        open_now = exp.select("audience", owner).from_(table).where(still_open.copy())
+        left = exp.Except(
+            this=exp.select("audience", owner).from_("entering"), expression=open_now, distinct=True
+        )
+        fresh = exp.select(
+            "audience", owner, at.copy(), exp.cast(exp.null(), "TIMESTAMP"), exp.Literal.string(run)
+        ).from_(left.subquery("left_to_enter"))
+    warehouse.execute(exp.insert(fresh, table, columns=["audience", owner, "entered_at", "exited_at", "run"]))
+    # rows of nobody: entered and exited at the same instant
+    nobody = exp.and_(
+        exp.column("exited_at").eq(at.copy()), exp.column("entered_at").eq(exp.column("exited_at"))
+    )
+    warehouse.execute(exp.delete(table).where(nobody))
+    counts = {name: _counted(warehouse, name, "audience") for name in ("entering", "exiting")}
+    return {key: Stored(counts["entering"].get(key, 0), counts["exiting"].get(key, 0)) for key in keys}
+
+
+def store_traits(
+    warehouse: Warehouse,
+    engine: Engine,
+    traits: Sequence[ComputedTrait],
+    computed: str,
+    looked_at: str | None,
+    as_of: datetime,
+    run: str,
+) -> dict[str, Stored]:
+    """Bring the values of some computed traits in line with a computation; inside the caller's transaction.
+
+    Args:
+        warehouse: holds the values.
+        engine: whose SQL.
+        traits: which.
+        computed: the table of the computation, a column a trait.
+        looked_at: the table of everybody that it looked at; None when it looked at everybody.
+        as_of: the instant that it was computed for, aware.
+        run: the run's id, kept with every row that it adds.
+
+    Returns:
+        What changed, by key.
+    """
+    if not traits:
+        return {}
+    keys = [each.key for each in traits]
+    now = _union(_values_of(engine, each, computed) for each in traits)
+    before = exp.select("name", "profile_id", "value").from_("computed_traits")
+    before = before.where(exp.column("name").isin(*keys))
+    if looked_at is not None:
+        before = before.where(exp.column("profile_id").isin(query=exp.select("profile_id").from_(looked_at)))
+    # both sides are small texts here; stored values of some engines can't be compared with each other
+    both = (
+        exp.select(
+            exp.func("COALESCE", exp.column("name", "n"), exp.column("name", "b")).as_("name"),
+            exp.func("COALESCE", exp.column("profile_id", "n"), exp.column("profile_id", "b")).as_(
+                "profile_id"
+            ),
+            exp.column("value", "n").as_("value"),
+            exp.column("name", "n").is_(exp.null()).as_("gone"),
+            exp.column("name", "b").is_(exp.null()).as_("fresh"),
+        )
+        .from_(now.subquery("n"))
+        .join(before.subquery("b"), on="n.name = b.name AND n.profile_id = b.profile_id", join_type="full")
+        .where(
+            exp.NullSafeNEQ(
+                this=exp.cast(exp.column("value", "n"), "TEXT"),
+                expression=exp.cast(exp.column("value", "b"), "TEXT"),
             )
         )
-        changes = [_store(warehouse, audience.key, as_of, run) for audience in audiences]
-        warehouse.execute(exp.Drop(tables=[exp.to_table(_COMPUTED)], kind="TABLE"))
-    return changes
-
-
-def _store(warehouse: Warehouse, key: str, as_of: datetime, run: str) -> MembershipChange:
-    at = instant(as_of)
-    known = _latest(warehouse, key)
-    if known is not None and known > as_of.astimezone(UTC):
-        raise MembershipError(
-            f"Audience {key!r} was stored as of {known.isoformat()} already; choose that instant or a later "
-            "one, or `audiences preview` to look at an earlier one."
-        )
-    of_audience = exp.column("audience").eq(key)
-    inside = exp.select("profile_id").from_(_COMPUTED).where(exp.column(key, quoted=True))
-    open_rows = (
-        exp.select("profile_id")
-        .from_("memberships")
-        .where(of_audience.copy(), exp.column("exited_at").is_(exp.null()))
     )
-    exited = warehouse.execute(
-        exp.update(
-            "memberships",
-            {"exited_at": at},
-            where=exp.and_(
-                of_audience.copy(),
-                exp.column("exited_at").is_(exp.null()),
-                exp.column("profile_id").isin(query=inside.copy()).not_(),
-            ),
+    warehouse.execute(temporary("changed_traits", both))
+    changed = exp.and_(
+        *(
+            exp.column(each, "computed_traits").eq(exp.column(each, "changed_traits"))
+            for each in ("name", "profile_id")
         )
     )
-    # somebody who left and came back at the very same instant was never gone
-    back = warehouse.execute(
-        exp.update(
-            "memberships",
-            {"exited_at": exp.null()},
-            where=exp.and_(
-                of_audience.copy(),
-                exp.column("exited_at").eq(at.copy()),
-                exp.column("profile_id").isin(query=inside.copy()),
-            ),
+    some = exp.select("1").from_("changed_traits").where(changed)
+    warehouse.execute(exp.delete("computed_traits").where(exp.Exists(this=some)))
+    rows = (
+        exp.select("name", "profile_id", "value", instant(as_of), exp.Literal.string(run))
+        .from_("changed_traits")
+        .where(exp.not_(exp.column("gone")))
+    )
+    columns = ["name", "profile_id", "value", "changed_at", "run"]
+    warehouse.execute(exp.insert(rows, "computed_traits", columns=columns))
+    gone, fresh, every = (
+        _counted(warehouse, "changed_traits", "name", where)
+        for where in (exp.column("gone"), exp.column("fresh"), exp.true())
+    )
+    return {
+        key: Stored(
+            fresh.get(key, 0), gone.get(key, 0), every.get(key, 0) - fresh.get(key, 0) - gone.get(key, 0)
         )
-    )
-    fresh = exp.select(
-        exp.Literal.string(key),
-        exp.column("profile_id"),
-        at.copy(),
-        exp.cast(exp.null(), "TIMESTAMP"),
-        exp.Literal.string(run),
-    ).from_(exp.Except(this=inside.copy(), expression=open_rows, distinct=True).subquery("fresh"))
-    entered = warehouse.execute(
-        exp.insert(fresh, "memberships", columns=["audience", "profile_id", "entered_at", "exited_at", "run"])
-    )
-    # rows of nobody: entered and exited at the same instant
-    warehouse.execute(
-        exp.delete("memberships").where(
-            exp.and_(of_audience.copy(), exp.column("entered_at").eq(exp.column("exited_at")))
-        )
-    )
-    return MembershipChange(key, len(current_members(warehouse, key)), entered + back, exited)
+        for key in keys
+    }
 
 
-def _latest(warehouse: Warehouse, key: str) -> datetime | None:
-    found = warehouse.query(
-        exp.select(
-            exp.Greatest(
-                this=exp.Max(this=exp.column("entered_at")),
-                expressions=[exp.Max(this=exp.column("exited_at"))],
-                ignore_nulls=True,
-            ).as_("latest")
-        )
-        .from_("memberships")
-        .where(exp.column("audience").eq(key))
+def _values_of(engine: Engine, trait: ComputedTrait, computed: str) -> exp.Select:
+    held = exp.column(trait.key, quoted=True)
+    value = engine.wrapped(held) if is_figure(trait.operand) else held
+    return (
+        exp.select(exp.Literal.string(trait.key).as_("name"), "profile_id", value.as_("value"))
+        .from_(computed)
+        .where(held.copy().is_(exp.null()).not_())
     )
-    latest = found["latest"][0].as_py()
-    return latest.replace(tzinfo=UTC) if latest is not None else None
 
 
-def current_members(warehouse: Warehouse, key: str) -> list[str]:
-    """The stored members of an audience, as sorted profile ids.
+def end_memberships(warehouse: Warehouse, keys: Sequence[str], as_of: datetime) -> None:
+    """Let everybody exit audiences, and forget values of computed traits, that lost their rule.
+
+    Args:
+        warehouse: holds the history.
+        keys: audiences and computed traits that the project no longer defines.
+        as_of: when, aware.
+    """
+    for table, _ in _KEPT_IN.values():
+        still_open = exp.and_(exp.column("audience").isin(*keys), exp.column("exited_at").is_(exp.null()))
+        warehouse.execute(exp.update(table, {"exited_at": instant(as_of)}, where=still_open))
+    warehouse.execute(exp.delete("computed_traits").where(exp.column("name").isin(*keys)))
+
+
+def current_members(warehouse: Warehouse, key: str, of: Subject = "profile") -> list[str]:
+    """The stored members of an audience, as sorted ids of profiles or of accounts.
 
     Args:
         warehouse: holds the history.
         key: the audience's key.
+        of: what it is a set of.
     """
+    table, owner = _KEPT_IN[of]
     found = warehouse.query(
-        exp.select("profile_id")
-        .from_("memberships")
+        exp.select(owner)
+        .from_(table)
         .where(exp.column("audience").eq(key), exp.column("exited_at").is_(exp.null()))
-        .order_by("profile_id")
+        .order_by(owner)
     )
-    return list(found["profile_id"].to_pylist())
+    return list(found[owner].to_pylist())
 
 
 def count_memberships(warehouse: Warehouse, profile_ids: Sequence[str]) -> dict[str, int]:
@@ -225,11 +277,14 @@ def count_memberships(warehouse: Warehouse, profile_ids: Sequence[str]) -> dict[
     return {row["audience"]: row["n"] for row in rows}
 
 
-def membership_history(warehouse: Warehouse, key: str) -> dict[str, object]:
-    """How many are in an audience, and the last instant at which that changed (`members`, `since`).
+def _counted(warehouse: Warehouse, table: str, by: str, where: exp.Expr | None = None) -> dict[str, int]:
+    query = exp.select(by, exp.Count(this=exp.Star()).as_("n")).from_(table).group_by(by)
+    rows = warehouse.query(query.where(where) if where is not None else query).to_pylist()
+    return {row[by]: row["n"] for row in rows}
 
-    Args:
-        warehouse: holds the history.
-        key: the audience's key.
-    """
-    return {"members": len(current_members(warehouse, key)), "since": _latest(warehouse, key)}
+
+def _union(queries: Iterable[exp.Query]) -> exp.Query:
+    first, *others = queries
+    for each in others:
+        first = exp.union(first, each, distinct=False, copy=False)
+    return first
