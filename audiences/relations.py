@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
+import sqlglot
 from sqlglot import exp
 
 from audiences.conditions import Conditions
@@ -21,21 +23,26 @@ from audiences.rules import (
     Sequence,
     UniqueList,
 )
-from audiences.sandbox import sandboxed
 from audiences.sequences import sequence_ids
 
 __all__ = ["CONSENTED", "MANUAL", "Manual", "Rows", "relation"]
 
 CONSENTED = "consented_profiles"
-"""Relation that the caller lends: `purpose`, `profile_id` of everybody who is permitted at `as_of`."""
+"""Table of `purpose`, `profile_id`: everybody who is permitted at `as_of`."""
 
 MANUAL = "manual_members"
-"""Relation that the caller lends: `audience`, `member`, `state` (`in`, `out`): decisions in force."""
+"""Table of `audience`, `profile_id`, `state` (`in`, `out`): the manual decisions in force."""
 
 Rows = Callable[[Events, Mapping[str, Path]], exp.Select]
 """Visible events: `id`, `occurred_at`, `message_id`, and columns of the values under some paths."""
 
 _KIND = "kind"
+_CLOCKS = {
+    "profile_events": ("received_at", "occurred_at"),
+    "profile_traits": ("received_at", "occurred_at"),
+    "profiles": ("first_seen_at",),
+}
+"""What checked queries may read, and the instants that say when a row becomes visible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,20 +120,20 @@ def relation(
             )
         case Manual(audience, state):
             return (
-                exp.select(exp.column("member").as_("id"), exp.true().as_("answer"))
+                exp.select(exp.column("profile_id").as_("id"), exp.true().as_("answer"))
                 .distinct()
                 .from_(MANUAL)
                 .where(exp.column("audience").eq(audience), exp.column("state").eq(state))
             )
         case InQuery(sql):
-            found = sandboxed(sql, conditions.as_of, engine)
+            found = _visible_query(sql, conditions)
             return (
                 exp.select(exp.column("profile_id").as_("id"), exp.true().as_("answer"))
                 .distinct()
                 .from_(found.subquery("found"))
             )
         case QueryValue(sql):
-            found = sandboxed(sql, conditions.as_of, engine)
+            found = _visible_query(sql, conditions)
             # of several rows of one profile the smallest, so that the answer is a function of the set
             answer = exp.Min(this=exp.column("value"))
             return (
@@ -206,3 +213,19 @@ def _held_since(held: Held, conditions: Conditions, changes: Callable[[str], exp
         .where(exp.column("interruptions").eq(0))
         .group_by("id")
     )
+
+
+def _visible_query(sql: str, conditions: Conditions) -> exp.Query:
+    """A checked query, over what is visible at `as_of`; `$as_of` in it is that instant."""
+    now = conditions.engine.instant(conditions.as_of)
+    tree = sqlglot.parse_one(sql, dialect="duckdb")
+    own = {each.alias for each in tree.find_all(exp.CTE)}
+    for table in list(tree.find_all(exp.Table)):
+        if table.name in own:
+            continue
+        clocks = _CLOCKS[table.name]
+        rows = exp.select("*").from_(table.name).where(*(exp.column(each) <= now.copy() for each in clocks))
+        table.replace(rows.subquery(table.alias or table.name))
+    for each in list(tree.find_all(exp.Parameter)):
+        each.replace(now.copy())
+    return cast("exp.Query", tree)
