@@ -16,7 +16,7 @@ The one thing that Python can't say in that language is `$`, which also matches 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal, NoReturn
 
@@ -28,12 +28,13 @@ __all__ = ["is_found", "portable"]
 _MOST_TIMES = 1_000
 _MOST_SIZE = 5_000
 _MOST_DEPTH = 50
-_POSTGRES_TIMES = 255
+_POSTGRES_TIMES = 255  # as far as PostgreSQL counts
 _LAST = 0x10FFFF
 _SPECIAL = frozenset("\\^$.|?*+()[]{}")
 _IN_CLASS = frozenset("\\^-[]&~|")
 _CONTROLS = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v"}
 _SHOWN = {value: f"\\{key}" for key, value in _CONTROLS.items()}
+_SIGNS = {(0, None): "*", (1, None): "+", (0, 1): "?", (1, 1): ""}
 _Ranges = tuple[tuple[int, int], ...]
 _DIGITS: _Ranges = ((0x30, 0x39),)
 _WORD: _Ranges = ((0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A))
@@ -71,7 +72,11 @@ class _Part:
     text: str
     size: int = 1
     times: int = 1
-    kind: Literal["atom", "repetition", "anchor"] = "atom"
+    kind: Literal["atom", "anchor", "repetition", "branch", "choice"] = "atom"
+
+    def grouped(self) -> str:
+        """The text as something that a repetition can follow."""
+        return self.text if self.kind == "atom" else f"(?:{self.text})"
 
 
 def portable(pattern: str, where: str) -> str:
@@ -143,11 +148,7 @@ class _Reader:
         parts = [self._branch(depth)]
         while self._next("|"):
             parts.append(self._branch(depth))
-        if len(parts) == 1:
-            return parts[0]
-        text = "|".join(part.text for part in parts)
-        size = sum(part.size for part in parts)
-        return _Part(text if depth == 0 else f"(?:{text})", size, max(part.times for part in parts))
+        return parts[0] if len(parts) == 1 else _joined(parts, "|", "choice")
 
     def _branch(self, depth: int) -> _Part:
         start = self.at
@@ -158,11 +159,7 @@ class _Reader:
             self.refuse(
                 start, "an alternative or a group with nothing in it; write (…)? for something optional"
             )
-        if len(parts) == 1:
-            return parts[0]
-        text = "".join(part.text for part in parts)
-        size, times = sum(part.size for part in parts), max(part.times for part in parts)
-        return _Part(text if depth == 0 else f"(?:{text})", size, times)
+        return parts[0] if len(parts) == 1 else _joined(parts, "", "branch")
 
     def _atom(self, depth: int) -> _Part:
         start, sign = self.at, self.pattern[self.at]
@@ -193,7 +190,7 @@ class _Reader:
         found = self.alternatives(depth + 1)
         if not self._next(")"):
             self.refuse(start, "a ( without its ); write \\( for the sign")
-        return found
+        return replace(found, text=found.grouped(), kind="atom") if found.kind == "choice" else found
 
     def _repeated(self, part: _Part) -> _Part:
         start = self.at
@@ -216,8 +213,7 @@ class _Reader:
         if times > _MOST_TIMES:
             self.refuse(start, f"more than {_MOST_TIMES:,} repetitions")
         size = part.size * max(1, least + 1 if most is None else most)
-        text = part.text if part.kind == "atom" else f"(?:{part.text})"
-        return _Part(_repetition(text, least, most), size, times, "repetition")
+        return _Part(_repetition(part.grouped(), least, most), size, times, "repetition")
 
     def _bounds(self) -> tuple[int, int | None] | None:
         for sign, bounds in (("*", (0, None)), ("+", (1, None)), ("?", (0, 1))):
@@ -294,26 +290,34 @@ class _Reader:
         return True
 
 
+def _joined(parts: list[_Part], sign: str, kind: Literal["branch", "choice"]) -> _Part:
+    text = sign.join(part.text for part in parts)
+    return _Part(text, sum(part.size for part in parts), max(part.times for part in parts), kind)
+
+
 def _repetition(text: str, least: int, most: int | None) -> str:
-    if (least, most) in ((0, None), (1, None), (0, 1)):
-        return text + {(0, None): "*", (1, None): "+", (0, 1): "?"}[least, most]
+    if (least, most) in _SIGNS:
+        return text + _SIGNS[least, most]
     if most is None:
-        return f"(?:{_times(text, least, least)}{text}*)"
+        return f"{text}{{{least},}}" if least <= _POSTGRES_TIMES else f"{_exactly(text, least)}{text}*"
     if least == most:
-        return _times(text, least, least)
-    if least == 0:
-        return _times(text, 0, most)
-    return f"(?:{_times(text, least, least)}{_times(text, 0, most - least)})"
-
-
-def _times(text: str, least: int, most: int) -> str:
-    """Repeat exactly, or from nothing; PostgreSQL counts to 255."""
-    low = 0 if least < most else 1
+        return _exactly(text, least)
     if most <= _POSTGRES_TIMES:
-        return f"{text}{{{low * most},{most}}}" if low == 0 else f"{text}{{{most}}}"
-    whole, rest = divmod(most, _POSTGRES_TIMES)
-    inner = f"(?:{_times(text, low * _POSTGRES_TIMES, _POSTGRES_TIMES)}){{{whole}}}"
-    return f"(?:{inner}{_times(text, low * rest, rest)})" if rest else inner
+        return f"{text}{{{least},{most}}}"
+    return (_exactly(text, least) if least else "") + _at_most(text, most - least)
+
+
+def _exactly(text: str, times: int) -> str:
+    whole, rest = divmod(times, _POSTGRES_TIMES)
+    if not whole:
+        return f"{text}{{{rest}}}"
+    full = f"{text}{{{_POSTGRES_TIMES}}}"
+    return (f"(?:{full}){{{whole}}}" if whole > 1 else full) + (_repetition(text, rest, rest) if rest else "")
+
+
+def _at_most(text: str, times: int) -> str:
+    whole, rest = divmod(times, _POSTGRES_TIMES)
+    return f"{text}{{0,{_POSTGRES_TIMES}}}" * whole + (_repetition(text, 0, rest) if rest else "")
 
 
 def _literal(sign: str) -> str:
