@@ -1,9 +1,9 @@
 """Made-up events of a shop for the benchmark of audiences, made by DuckDB alone and the same for a seed.
 
 Every value is a hash of the row's number and the seed, so parts can be made one by one in bounded memory.
-Names follow Zipf's law; activity is skewed (one profile in a hundred makes a tenth of the events, one in fifty
-none at all); each profile has a first day and a last one; rows come in no order whatever. Money is in quarters,
-so that sums are exact in any order.
+Names follow Zipf's law; activity is skewed (one profile in a hundred makes a tenth of the events, one in
+fifty none at all); each profile has a first day and a last one; rows come in no order whatever. Money is in
+quarters, so that sums are exact in any order.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import duckdb
 
-__all__ = ["AS_OF", "DAYS", "FIELDS", "NAMES", "NUMBERS", "Data", "make", "share_of"]
+__all__ = ["AS_OF", "DAYS", "FIELDS", "NAMES", "NUMBERS", "PURPOSES", "WORDS", "Data", "make", "share_of"]
 
 AS_OF = datetime(2026, 6, 1, tzinfo=UTC)
 """The instant of evaluation; no event is later."""
@@ -62,18 +62,30 @@ NAMES: dict[str, tuple[str, ...]] = {
 }
 """The names of events, most frequent first, with the properties that each has."""
 
+SEASONS = ("spring", "summer", "autumn", "winter")
+PURPOSES = ("_sale", "_news", "_gift", "_again", "_vip")
+WORDS: dict[str, tuple[str, ...]] = {
+    "currency": ("EUR", "USD", "GBP", "CHF"),
+    "category": tuple(
+        "shoes shirts trousers coats bags hats toys books garden kitchen sports health".split()
+    ),
+    "channel": ("web", "ios", "android", "store", "phone"),
+    "campaign": tuple(season + purpose for season in SEASONS for purpose in PURPOSES),
+}
+"""The texts that a property is one of."""
+
 FIELDS: dict[str, str] = {
     # two in a hundred have no amount
     "revenue": "CASE WHEN u6 >= 0.02 THEN floor(u5 * u5 * 2000) / 4 END",
-    "currency": "CASE WHEN u7 < 0.6 THEN 'EUR' WHEN u7 < 0.85 THEN 'USD' WHEN u7 < 0.95 THEN 'GBP' ELSE 'CHF' END",
+    "currency": "CASE WHEN u7 < 0.6 THEN 'EUR' WHEN u7 < 0.85 THEN 'USD' "
+    "WHEN u7 < 0.95 THEN 'GBP' ELSE 'CHF' END",
     "product_id": "'p' || (u4 * u4 * 5000)::INTEGER",
-    "category": "['shoes', 'shirts', 'trousers', 'coats', 'bags', 'hats', 'toys', 'books', 'garden', 'kitchen', "
-    "'sports', 'health'][1 + floor(u3 * u3 * 12)::INTEGER]",
+    "category": f"{list(WORDS['category'])}[1 + floor(u3 * u3 * 12)::INTEGER]",
     "position": "1 + floor(u8 * u8 * 20)",
     "duration": "1 + floor(u9 * u9 * 1800)",
-    "channel": "['web', 'ios', 'android', 'store', 'phone'][1 + floor(u10 * u10 * 5)::INTEGER]",
-    "campaign": "['spring', 'summer', 'autumn', 'winter'][1 + floor(u11 * 4)::INTEGER] || "
-    "['_sale', '_news', '_gift', '_again', '_vip'][1 + floor(u12 * 5)::INTEGER]",
+    "channel": f"{list(WORDS['channel'])}[1 + floor(u10 * u10 * 5)::INTEGER]",
+    "campaign": f"{list(SEASONS)}[1 + floor(u11 * 4)::INTEGER] || "
+    f"{list(PURPOSES)}[1 + floor(u12 * 5)::INTEGER]",
 }
 """How each property is made from numbers u3 … u12, evenly spread over [0, 1)."""
 
@@ -122,7 +134,7 @@ def share_of(name: str) -> float:
     Args:
         name: one of `NAMES`.
     """
-    weights = [1 / (rank + 1) ** SKEW for rank in range(len(NAMES))]
+    weights: list[float] = [1 / (rank + 1) ** SKEW for rank in range(len(NAMES))]
     return weights[list(NAMES).index(name)] / sum(weights)
 
 
@@ -145,7 +157,7 @@ def make(place: Path, events: int, seed: int) -> Data:
     (data.folder / "events").mkdir(parents=True, exist_ok=True)
     Path(data.duckdb).unlink(missing_ok=True)
     with duckdb.connect(data.duckdb) as connection:
-        connection.execute(f"SET threads = {THREADS}")
+        connection.execute(f"SET threads = {THREADS}; SET enable_progress_bar = false")
         people = f"SELECT 1 + i AS profile FROM range({data.profiles}) AS rows(i)"
         connection.execute(f"COPY ({people}) TO '{data.people}'")
         for nth, first in enumerate(range(0, events, PART)):
@@ -173,7 +185,9 @@ def _rows(data: Data, first: int, after: int) -> str:
     own = [f"{_even('i', data.seed, nth)} AS u{nth}" for nth in range(13)]
     one_profile = [f"{_even('profile', data.seed + 4_096, nth)} AS v{nth}" for nth in range(2)]
     bounds = [sum(share_of(name) for name in names[: nth + 1]) for nth in range(len(names))]
-    slots = [next(nth for nth, bound in enumerate(bounds) if slot < bound * SLOTS + 1e-6) for slot in range(SLOTS)]
+    slots = [
+        next(nth for nth, bound in enumerate(bounds) if slot < bound * SLOTS + 1e-6) for slot in range(SLOTS)
+    ]
     having = {
         each: ", ".join(str(nth) for nth, name in enumerate(names) if each in NAMES[name]) for each in fields
     }
