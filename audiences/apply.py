@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from audiences.membership import MembershipChange, store_memberships
-from audiences.plan import destinations_of, members_with_keys, retirements, with_dependencies
-from audiences.privacy import FieldPrivacy
+from audiences.asking import question_of
+from audiences.computing import MembershipChange, compute
+from audiences.plan import destinations_of, everything, members_with_keys, retirements, with_dependencies
 from audiences.project import Definitions, Stores, resolve_project
 from audiences.scheduler import record_run
 from exporters.destination import Clock, Destination
@@ -22,11 +22,11 @@ __all__ = ["Applied", "Failure", "apply_audiences"]
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One destination that could not be brought in line; the ledger keeps what is true, the next run goes on.
+    """What could not be computed or brought in line; what is stored stays true, and the next run goes on.
 
     Attributes:
         audience: its key.
-        destination: the destination's name.
+        destination: the destination's name; empty when the audience itself could not be computed.
         reason: what went wrong and what to do.
     """
 
@@ -43,7 +43,7 @@ class Applied:
         as_of: the instant that audiences were computed for, UTC.
         run: its id, as the ledger and the membership history name it.
         resolved: what the resolve found.
-        changes: one an audience.
+        changes: one an audience, and one a computed trait.
         syncs: one a destination and audience that was brought in line.
         failures: the others.
     """
@@ -84,10 +84,10 @@ def apply_audiences(
     run = f"run-{as_of.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
     chosen = with_dependencies(definitions, select)
     wanted = set(select) or {audience.key for audience in chosen}
-    with stores.warehouse.transaction():
-        resolved = resolve_project(stores, definitions, as_of)
-        privacy = FieldPrivacy(stores.vault, definitions.project.identity)
-        changes = store_memberships(stores.warehouse, chosen, as_of, privacy, run=run)
+    resolved = resolve_project(stores, definitions, as_of)
+    question = question_of(stores, definitions, as_of)
+    asked = everything(definitions, chosen, select)
+    changes = compute(stores.warehouse, asked, question, run=run, retire=not select)
     syncs: list[SyncReport] = []
     failures: list[Failure] = []
 
@@ -116,6 +116,11 @@ def apply_audiences(
         return not report.unremoved
 
     by_key = {change.audience: change for change in changes}
+    failures.extend(
+        Failure(each.audience, "", f"it could not be computed, and keeps its last version: {each.problem}")
+        for each in changes
+        if each.problem
+    )
     for audience in chosen:
         if audience.key not in wanted:
             continue
@@ -131,7 +136,7 @@ def apply_audiences(
                 as_of,
                 run,
                 (change.size, change.entered, change.exited),
-                succeeded=all(outcomes),
+                succeeded=all(outcomes) and change.problem is None,
             )
     if not select:
         reachable = destinations_of(definitions)

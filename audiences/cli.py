@@ -313,15 +313,15 @@ def audience(
     as_json: JsonOption = False,
 ) -> None:
     """List the audiences, or show one: its rule in words, size, history, destinations."""
-    from audiences.membership import membership_history
+    from audiences.computations import read_computations
     from audiences.project import open_stores
     from audiences.show import show_audiences
 
     definitions = load(project)
     chosen = (definitions.audience(key),) if key else definitions.audiences
     with open_stores(definitions) as stores:
-        sizes = {each.key: membership_history(stores.warehouse, each.key) for each in chosen}
-    show_audiences(chosen, sizes, as_json=as_json)
+        known = read_computations(stores.warehouse)
+    show_audiences(chosen, known, as_json=as_json)
 
 
 @app.command()
@@ -350,16 +350,17 @@ def sql(
     as_of: AsOfOption = None,
 ) -> None:
     """Print the SQL that computes an audience."""
+    from audiences.asking import question_of
     from audiences.compile import compile_audiences
     from audiences.plan import with_dependencies
-    from audiences.privacy import FieldPrivacy
-    from audiences.project import open_vault_of
+    from audiences.project import open_stores
 
     definitions = load(project)
-    chosen = with_dependencies(definitions, (key,))
-    privacy = FieldPrivacy(open_vault_of(definitions), definitions.project.identity)
-    query = compile_audiences(chosen, parse_as_of(as_of), privacy)
-    typer.echo(query.sql(dialect="duckdb", pretty=True))
+    wanted = definitions.audience(key)
+    chosen = [each for each in with_dependencies(definitions, (key,)) if each.of == wanted.of]
+    with open_stores(definitions) as stores:
+        query = compile_audiences(chosen, question_of(stores, definitions, parse_as_of(as_of)))
+        typer.echo(query.sql(dialect=stores.warehouse.dialect, pretty=True))
 
 
 @app.command()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import cast
 
+from audiences.audience import Audience
 from audiences.errors import RuleError, definition_place
 from audiences.figures import MeasureHandle
 from audiences.handles import checked_key
@@ -31,7 +33,7 @@ from audiences.rules import (
 )
 from audiences.scope import Subject
 
-__all__ = ["ComputedTrait", "with_computed"]
+__all__ = ["ComputedTrait", "with_computed", "with_measures"]
 
 _TEXT_OPS: tuple[TextOp, ...] = ("contains", "starts_with", "ends_with", "matches")
 
@@ -89,6 +91,24 @@ class ComputedTrait(MeasureHandle):
             RuleError: a figure that is never a list.
         """
         return MeasureHandle(self.operand).every()
+
+
+def with_measures(audience: Audience, measures: Mapping[str, Measure]) -> Audience:
+    """An audience whose rule has the figures of computed traits where it names them as traits.
+
+    Args:
+        audience: any.
+        measures: the figure of each computed trait by its key.
+
+    Raises:
+        RuleError: a question that a figure has no answer to.
+    """
+    rule = with_computed(audience.rule, measures, of=audience.of, place=audience.place)
+    if rule == audience.rule:
+        return audience
+    found = copy(audience)
+    object.__setattr__(found, "rule", rule)
+    return found
 
 
 def with_computed(

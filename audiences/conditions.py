@@ -65,7 +65,8 @@ __all__ = ["Conditions", "OfEvents", "as_number", "folded_text", "in_window", "i
 
 _DAY = 86_400_000_000
 _UNIT = 2**64
-_SCALARS = frozenset({"text", "number", "flag"})
+_TEXT, _NUMBER, _FLAG = (frozenset({each}) for each in ("text", "number", "flag"))
+_SCALARS = _TEXT | _NUMBER | _FLAG
 _ORDER: dict[OrderOp, type[exp.Binary]] = {
     "==": exp.EQ,
     "<": exp.LT,
@@ -128,16 +129,18 @@ class Conditions:
             case OneOf(operand, values, every):
                 if is_figure(operand):
                     return _not_null(exp.or_(*(self._figure_is(operand, "==", each) for each in values)))
-                given = [("==", self._sealed(operand, "==", each)) for each in values]
-                return self._asked(operand, of_event, given, every=every)
+                equal: list[tuple[CompareOp, Value]] = [
+                    ("==", self._sealed(operand, "==", each)) for each in values
+                ]
+                return self._asked(operand, of_event, equal, every=every)
             case Exists(operand):
                 if is_figure(operand):
                     return self.figure(operand).is_(exp.null()).not_()
-                value, known = self.value(operand, of_event), self._known(operand, of_event)
+                held, known = self.value(operand, of_event), self._known(operand, of_event)
                 if known is not None and len(known) == 1 and known <= _SCALARS:
                     (kind,) = known
-                    return self.engine.known(value, cast("Kind", kind)).is_(exp.null()).not_()
-                return self.engine.exists(value)
+                    return self.engine.known(held, cast("Kind", kind)).is_(exp.null()).not_()
+                return self.engine.exists(held)
             case Relative(operand, relation, length):
                 return self._about_date(operand, lambda moment: self._relative(moment, relation, length))
             case Recurs(operand, days, zone):
@@ -217,7 +220,7 @@ class Conditions:
     def number(self, of_event: OfEvents, path: Path, read: Reading = "plain") -> exp.Expr:
         """The number under a path of events' properties; NULL where there is none."""
         value = self.property(of_event, path)
-        if self._known(Property(path), of_event) == {"number"}:
+        if self._known(Property(path), of_event) == _NUMBER:
             return self.engine.known(value, "number")
         return self.engine.numeric(value) if read == "number" else self.engine.number(value)
 
@@ -323,20 +326,20 @@ class Conditions:
                 case Text(text):
                     if read == "number":
                         return exp.false()
-                    held = engine.known(value, "text") if known == {"text"} else engine.text(value)
+                    held = engine.known(value, "text") if known == _TEXT else engine.text(value)
                     if read == "folded":
                         held, text = engine.folded(held), folded_text(text)
                     if op in _ORDER:
                         return ordered(engine.ordered_text(held), op, exp.Literal.string(text))
                     return engine.asks_text(held, op, text)  # type: ignore[arg-type]
                 case Number(number):
-                    if known == {"number"}:
+                    if known == _NUMBER:
                         held = engine.known(value, "number")
                     else:
                         held = engine.numeric(value) if read == "number" else engine.number(value)
                     return ordered(held, op, as_number(number))
                 case Flag(flag):
-                    held = engine.known(value, "flag") if known == {"flag"} else engine.flag(value)
+                    held = engine.known(value, "flag") if known == _FLAG else engine.flag(value)
                     return ordered(held, op, exp.Boolean(this=flag))
                 case Instant(moment):
                     return ordered(engine.moment(value), op, engine.instant(moment))

@@ -10,17 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from audiences.asking import question_of
 from audiences.audience import Audience
+from audiences.computed import ComputedTrait
+from audiences.computing import MembershipChange, compute, compute_members
 from audiences.explain import explain
-from audiences.membership import (
-    MembershipChange,
-    compute_members,
-    count_memberships,
-    current_members,
-    store_memberships,
-)
+from audiences.membership import count_memberships, current_members
 from audiences.order import depends_on
-from audiences.privacy import FieldPrivacy
 from audiences.project import Definitions, Stores, resolve_project
 from exporters.desired import SyncPreview, preview_audience
 from exporters.destination import Destination
@@ -39,9 +35,11 @@ __all__ = [
     "Sync",
     "build_plan",
     "destinations_of",
+    "everything",
     "members_with_keys",
     "preview_members",
     "retirements",
+    "sentence_of",
     "with_dependencies",
 ]
 
@@ -63,11 +61,11 @@ class Resolve:
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """Compute one audience's members and store who entered and exited.
+    """Compute one audience's members, or a computed trait's values, and store what changed.
 
     Attributes:
         audience: its key.
-        sentence: its rule in words.
+        sentence: its rule in words; of a trait, its description.
         change: size, entered, exited.
     """
 
@@ -151,11 +149,12 @@ def build_plan(stores: Stores, definitions: Definitions, select: Sequence[str], 
             report = resolve_project(stores, definitions, as_of)
             touched = count_memberships(stores.warehouse, report.changes.touched)
             steps.append(Resolve(pending, report, touched))
-            privacy = FieldPrivacy(stores.vault, definitions.project.identity)
-            changes = store_memberships(stores.warehouse, chosen, as_of, privacy, run="plan")
-            by_key = {change.audience: change for change in changes}
+            question = question_of(stores, definitions, as_of)
+            asked = everything(definitions, chosen, select)
+            changes = compute(stores.warehouse, asked, question, run="plan", retire=not select)
             steps.extend(
-                Compute(audience.key, explain(audience), by_key[audience.key]) for audience in chosen
+                Compute(each.key, sentence_of(each), change)
+                for each, change in zip(asked, changes, strict=True)
             )
             for audience in chosen:
                 if audience.key not in wanted:
@@ -196,9 +195,11 @@ def preview_members(
         NotFoundError: no audience by that key.
         RuleError: a rule that can't be computed.
     """
-    privacy = FieldPrivacy(stores.vault, definitions.project.identity)
-    chosen = with_dependencies(definitions, (key,))
-    members = compute_members(stores.warehouse, chosen, as_of, privacy)[key]
+    audience = definitions.audience(key)
+    chosen = [each for each in with_dependencies(definitions, (key,)) if each.of == audience.of]
+    members = compute_members(stores.warehouse, chosen, question_of(stores, definitions, as_of))[key]
+    if audience.of == "account":
+        return len(members), []
     return len(members), [show_profile(stores.warehouse, stores.vault, each) for each in members[:limit]]
 
 
@@ -222,6 +223,30 @@ def with_dependencies(definitions: Definitions, select: Sequence[str]) -> tuple[
                 wanted.add(key)
                 pending.append(key)
     return tuple(audience for audience in definitions.audiences if audience.key in wanted)
+
+
+def everything(
+    definitions: Definitions, chosen: Sequence[Audience], select: Sequence[str]
+) -> list[Audience | ComputedTrait]:
+    """What a run computes: the chosen audiences, and with all of them the computed traits.
+
+    Args:
+        definitions: the loaded project.
+        chosen: audiences, with those that they are built on.
+        select: the keys that were asked for; empty for all.
+    """
+    return [*chosen, *(() if select else definitions.traits)]
+
+
+def sentence_of(wanted: Audience | ComputedTrait) -> str:
+    """An audience's rule in words, or what a computed trait is.
+
+    Args:
+        wanted: which.
+    """
+    if isinstance(wanted, Audience):
+        return explain(wanted)
+    return wanted.description or "A computed trait."
 
 
 def destinations_of(definitions: Definitions) -> dict[str, Destination]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
+from audiences.rules import Path
+from audiences.sealed import Place
 from identity.canonical import canonical
 from identity.identifiers import IdentityRules
 from identity.privacy.classification import field_class
@@ -25,22 +26,20 @@ class FieldPrivacy:
     vault: Vault
     rules: IdentityRules
 
-    def is_personal(self, where: Literal["trait", "property"], path: tuple[str, ...]) -> bool:
+    def is_personal(self, where: Place, path: Path) -> bool:
         """Say whether a field's values are sealed.
 
         Args:
-            where: trait or property.
+            where: trait, property, or trait of an account.
             path: keys from the outermost to the innermost.
         """
         return field_class(where, path, self.rules) is not None
 
-    def tokenise(
-        self, where: Literal["trait", "property"], path: tuple[str, ...], literal: str
-    ) -> str | None:
+    def tokenise(self, where: Place, path: Path, literal: str) -> str | None:
         """The text that stands for a literal in a sealed field; None when the field is not sealed.
 
         Args:
-            where: trait or property.
+            where: trait, property, or trait of an account.
             path: keys from the outermost to the innermost.
             literal: what the rule compares with.
         """
@@ -49,3 +48,11 @@ class FieldPrivacy:
             return None
         value = canonical(kind, literal, self.rules.default_region) or literal.strip()
         return f"{SEALED_PREFIX}{self.vault.token(kind, value)}"
+
+    def split_key(self, split: str) -> str:
+        """The secret text that a split's hash begins with.
+
+        Args:
+            split: the split's name.
+        """
+        return str(self.vault.token("split", split))

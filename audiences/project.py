@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +17,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
 from audiences.audience import Audience
+from audiences.computed import ComputedTrait, with_measures
 from audiences.errors import RuleError
 from audiences.order import in_order, with_parts
+from audiences.rules import Measure
 from identity.errors import AudienceEngineError, ConfigurationError, NotFoundError, did_you_mean
 from identity.identifiers import IdentityRules
 
@@ -86,11 +88,13 @@ class Definitions:
         folder: the project's folder, absolute.
         project: its settings.
         audiences: every audience, those that others are built on first.
+        traits: every computed trait.
     """
 
     folder: Path
     project: Project
     audiences: tuple[Audience, ...]
+    traits: tuple[ComputedTrait, ...] = ()
 
     def destinations(self, audience: Audience) -> tuple[Destination, ...]:
         """Where an audience is sent; relative folders of files start at the project's folder.
@@ -148,6 +152,7 @@ def load_definitions(path: Path) -> Definitions:
         )
     projects: dict[int, Project] = {}
     found: dict[int, Audience] = {}
+    traits: dict[int, ComputedTrait] = {}
     for file in files:
         for value in vars(_load(file)).values():
             for each in value if isinstance(value, (list, tuple)) else (value,):
@@ -155,12 +160,34 @@ def load_definitions(path: Path) -> Definitions:
                     projects[id(each)] = each
                 elif isinstance(each, Audience):
                     found[id(each)] = each
+                elif isinstance(each, ComputedTrait):
+                    traits[id(each)] = each
     if len(projects) != 1:
         raise ConfigurationError(
             f"{path} defines {'no' if not projects else 'more than one'} Project(…); exactly one is needed."
         )
     (project,) = projects.values()
-    return Definitions(folder, project, in_order(with_parts(found.values())))
+    audiences = with_parts(found.values())
+    computed = _by_key(traits.values(), audiences)
+    measures = {key: cast("Measure", each.operand) for key, each in computed.items()}
+    audiences = tuple(with_measures(each, measures) for each in audiences)
+    return Definitions(folder, project, in_order(audiences), tuple(computed.values()))
+
+
+def _by_key(traits: Iterable[ComputedTrait], audiences: Iterable[Audience]) -> dict[str, ComputedTrait]:
+    """Computed traits by key, which is nobody else's."""
+    places = {each.key: each.place for each in audiences}
+    found: dict[str, ComputedTrait] = {}
+    for each in traits:
+        if each.key in places:
+            raise RuleError(
+                f"The key {each.key!r} is used twice; the other is at {places[each.key]}. Keys are for ever, "
+                "so choose another for the newer one.",
+                each.place,
+            )
+        places[each.key] = each.place
+        found[each.key] = each
+    return found
 
 
 def shadowing(folder: Path) -> tuple[str, ...]:
@@ -190,6 +217,7 @@ def open_stores(definitions: Definitions) -> Iterator[Stores]:
         LedgerError: the ledger can't be opened.
     """
     from audiences.ledger import open_ledger
+    from audiences.tables import create_audience_tables
     from identity.store.warehouse import open_warehouse
     from identity.tables import bind_key, create_tables
 
@@ -200,6 +228,7 @@ def open_stores(definitions: Definitions) -> Iterator[Stores]:
         warehouse = open_warehouse(_absolute(project.warehouse, folder))
         stack.callback(warehouse.close)
         create_tables(warehouse)
+        create_audience_tables(warehouse)
         bind_key(warehouse, vault.key_id.hex())
         yield Stores(warehouse, ledger, vault)
 

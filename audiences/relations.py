@@ -189,7 +189,7 @@ def _scalars(conditions: Conditions, rows: Rows, events: Events, path: tuple[str
 def _held_since(held: Held, conditions: Conditions, changes: Callable[[str], exp.Select]) -> exp.Select:
     """Since when a trait has had its value: the first of the newest changes that all set it."""
     name, *inner = held.trait.path
-    value = exp.column("value")
+    value: exp.Expr = exp.column("value")
     for key in inner:
         value = conditions.engine.into(value, key)
     differs = exp.not_(exp.paren(conditions.holds_value(value, held)))

@@ -20,8 +20,9 @@ from audiences.explain import explain, explain_duration
 if TYPE_CHECKING:
     from audiences.apply import Applied
     from audiences.audience import Audience
+    from audiences.computations import Computation
+    from audiences.computing import MembershipChange
     from audiences.doctor import Check
-    from audiences.membership import MembershipChange
     from audiences.plan import Plan
     from audiences.project import Definitions
     from exporters.desired import SyncPreview
@@ -225,7 +226,13 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
 
 
 def _change(change: MembershipChange) -> str:
-    return f"{change.size:,} members, +{change.entered:,} -{change.exited:,}"
+    if change.problem:
+        return (
+            f"{change.size:,} members, stale since {change.stale_since:%Y-%m-%d %H:%M} UTC: {change.problem}"
+        )
+    looked = "everybody" if change.looked_at is None else f"{change.looked_at:,} profiles"
+    moved = f"+{change.entered:,} -{change.exited:,}" + (f" ~{change.changed:,}" if change.changed else "")
+    return f"{change.size:,} members, {moved} (looked at {looked})"
 
 
 def _preview(preview: SyncPreview) -> str:
@@ -244,16 +251,19 @@ def show_applied(applied: Applied, *, as_json: bool) -> None:
         print_json(applied)
         return
     console.print(resolved_sentence(applied.resolved))
-    audiences = plain_table("audience", "members>", "entered>", "exited>")
+    audiences = plain_table("audience", "members>", "entered>", "exited>", "looked at>", "")
     for change in applied.changes:
-        audiences.add_row(change.audience, *_numbers(change.size, change.entered, change.exited))
+        looked = "everybody" if change.looked_at is None else f"{change.looked_at:,}"
+        stale = f"stale since {change.stale_since:%Y-%m-%d %H:%M}" if change.stale_since else ""
+        numbers = _numbers(change.size, change.entered, change.exited)
+        audiences.add_row(change.audience, *numbers, "" if stale else looked, stale)
     console.print(audiences)
     if applied.syncs:
         show_syncs(applied.syncs)
         console.print("\nHeld back:")
         show_held_back(applied.syncs)
     for failure in applied.failures:
-        where = f"  {failure.audience} → {failure.destination}: "
+        where = f"  {failure.audience}{f' → {failure.destination}' if failure.destination else ''}: "
         console.print(strong("failed", where + failure.reason, style="bold red"))
 
 
@@ -312,33 +322,42 @@ def show_status(
     console.print(places)
 
 
-def show_audiences(
-    audiences: Sequence[Audience], sizes: Mapping[str, Mapping[str, Any]], *, as_json: bool
-) -> None:
-    """Show audiences: rule, size, destinations."""
-    rows = [
-        {
-            "audience": audience.key,
-            "members": sizes[audience.key]["members"],
-            "since": sizes[audience.key]["since"],
-            "rule": explain(audience),
-            "description": audience.description,
-            "sync": [destination.name for destination in audience.sync],
-            "every": explain_duration(audience.every) if audience.every else None,
-            "defined_at": audience.place,
-        }
-        for audience in audiences
-    ]
+def show_audiences(audiences: Sequence[Audience], known: Mapping[str, Computation], *, as_json: bool) -> None:
+    """Show audiences: rule, size, version, destinations."""
     if as_json:
-        print_json(rows)
+        print_json([_shown_audience(each, known.get(each.key)) for each in audiences])
         return
-    for row in rows:
-        members = "not computed yet" if row["since"] is None else f"{row['members']:,} members"
-        console.print(strong(row["audience"], f"  {members}"))
-        console.print(f"  {row['rule']}")
-        where = ", ".join(row["sync"]) or "nowhere"
-        often = f"every {row['every']}" if row["every"] else "by hand"
-        console.print(f"  sent to {where}; {often}; {row['defined_at']}")
+    for audience in audiences:
+        version = known.get(audience.key)
+        members = "not computed yet"
+        if version is not None:
+            when = f"version {version.version} of {version.as_of:%Y-%m-%d %H:%M} UTC"
+            members = f"{version.members:,} members, {when}"
+        console.print(strong(audience.key, f"  {members}"))
+        if version is not None and version.stale_since is not None:
+            stale = f"  since {version.stale_since:%Y-%m-%d %H:%M} UTC: {version.problem}"
+            console.print(strong("  stale", stale, style="bold red"))
+        console.print(f"  {explain(audience)}")
+        where = ", ".join(each.name for each in audience.sync) or "nowhere"
+        often = f"every {explain_duration(audience.every)}" if audience.every else "by hand"
+        console.print(f"  sent to {where}; {often}; {audience.place}")
+
+
+def _shown_audience(audience: Audience, version: Computation | None) -> dict[str, Any]:
+    return {
+        "audience": audience.key,
+        "of": audience.of,
+        "members": version.members if version else None,
+        "version": version.version if version else None,
+        "as_of": version.as_of if version else None,
+        "stale_since": version.stale_since if version else None,
+        "problem": version.problem if version else None,
+        "rule": explain(audience),
+        "description": audience.description,
+        "sync": [destination.name for destination in audience.sync],
+        "every": explain_duration(audience.every) if audience.every else None,
+        "defined_at": audience.place,
+    }
 
 
 def show_sentences(sentences: Mapping[str, str], *, as_json: bool) -> None:
