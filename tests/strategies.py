@@ -168,9 +168,9 @@ def literal(c: Choices) -> Value:
 
 def comparison(c: Choices, operand: Callable[[Choices, Reading], Operand]) -> Node:
     """An operand and what its reading can be compared with; a text is folded as what it is compared with."""
-    every = c.once_in(3)
-    match c.below(9):
-        case 0:
+    every = c.once_in(4)
+    match c.below(10):
+        case 0 | 9:
             return Compare(operand(c, "plain"), c.pick([*ORDERS, *TEXT_OPS]), text(c), every)
         case 1:
             return Compare(operand(c, "folded"), c.pick([*ORDERS, *TEXT_OPS]), small(c), every)
@@ -247,11 +247,11 @@ def selection(c: Choices) -> Selection:
 
 
 def events(c: Choices) -> Events:
-    return Events(selection(c), maybe(c, window), maybe(c, where, 4), c.pick(CLOCKS))
+    return Events(selection(c), maybe(c, window, 3), maybe(c, where, 5), c.pick(CLOCKS))
 
 
 def windowless(c: Choices) -> Events:
-    return Events(selection(c), None, maybe(c, where, 4), c.pick(CLOCKS))
+    return Events(selection(c), None, maybe(c, where, 5), c.pick(CLOCKS))
 
 
 # --------------------------------------------------------------------------------------------- measures

@@ -143,18 +143,18 @@ def written(choices: Choices) -> str:
 
 def value(choices: Choices, depth: int = 2) -> Any:
     """A value as JSON has it."""
-    match choices.below(12 if depth else 9):
+    match choices.below(13 if depth else 10):
         case 0 | 1 | 2:
             return text(choices)
-        case 3 | 4 | 5:
+        case 3 | 4 | 5 | 6:
             return number(choices)
-        case 6:
-            return choices.pick([True, False])
         case 7:
-            return written(choices)
+            return choices.pick([True, False])
         case 8:
+            return written(choices)
+        case 9:
             return None
-        case 9 | 10:
+        case 10 | 11:
             return choices.some(lambda _: value(choices, depth - 1), 0, 3)
         case _:
             return {key(choices): value(choices, depth - 1) for _ in range(choices.below(3))}
