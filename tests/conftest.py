@@ -91,7 +91,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=Path,
         default=Path(__file__).parent / "fixtures" / "golden",
         metavar="DIR",
-        help="folder with identity_cases.jsonl (default: tests/fixtures/golden)",
+        help="folder with identity_cases.jsonl, rule_cases.jsonl (default: tests/fixtures/golden)",
     )
 
 
