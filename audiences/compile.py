@@ -28,7 +28,7 @@ from audiences.relations import Manual, relation
 from audiences.rules import Events, Named, Node, OfAccount, OfProfiles, Path, Reading, Selection
 from audiences.sealed import NOTHING_PERSONAL, Privacy
 
-__all__ = ["Question", "compile_audiences"]
+__all__ = ["Question", "compile_audiences", "selected"]
 
 _LARGEST = 1e18
 Of = Literal["profile", "account"]
@@ -202,11 +202,7 @@ class _Scope:
 
     def _events(self, selection: Selection) -> exp.Select:
         """An empty SELECT from the visible events of a selection; the owner's column is `id`."""
-        named: list[exp.Expr] = []
-        if isinstance(selection, Named):
-            named = [exp.column("name").isin(*selection.names)]
-        elif selection.prefix:
-            named = [self.engine.asks_text(exp.column("name"), "starts_with", selection.prefix)]
+        named = [selected(selection, self.engine)]
         columns = ("occurred_at", "received_at", "message_id", "properties")
         if self.of == "profile":
             source = exp.select(exp.column("profile_id").as_("id"), *columns).from_("profile_events")
@@ -244,10 +240,10 @@ class _Scope:
                 asked[about] = (f"asked {len(asked)}", make())
             return exp.column(asked[about][0], quoted=True)
 
-        selected: list[exp.Expr] = []
+        columns_of: list[exp.Expr] = []
         for fact, column in columns.items():
             aggregate = self._aggregate(fact, of_event, events_at)
-            selected.append(exp.alias_(aggregate, column, quoted=True, copy=False))
+            columns_of.append(exp.alias_(aggregate, column, quoted=True, copy=False))
         events = self._events(selection).select("id", "occurred_at", "received_at", "message_id", copy=False)
         for name, condition in asked.values():
             events.select(exp.alias_(condition, name, quoted=True, copy=False), copy=False)
@@ -257,7 +253,7 @@ class _Scope:
         each_event = events.subquery("each_event", copy=False)
         return (
             exp.select("id")
-            .select(*selected, copy=False)
+            .select(*columns_of, copy=False)
             .from_(each_event, copy=False)
             .group_by("id", copy=False)
         )
@@ -425,6 +421,21 @@ class _Scope:
 
     def _only(self, column: exp.Expr) -> exp.Expr:
         return column.isin(query=exp.select(self.owner).from_(cast("str", self.question.only)))
+
+
+def selected(selection: Selection, engine: Engine) -> exp.Expr:
+    """The condition that a message is one of the events of a selection.
+
+    Args:
+        selection: which events; messages without a name, such as identify, are none.
+        engine: whose SQL.
+    """
+    name = exp.column("name")
+    if isinstance(selection, Named):
+        return name.isin(*selection.names)
+    if not selection.prefix:
+        return name.neq("")
+    return engine.asks_text(name, "starts_with", selection.prefix)
 
 
 def _aliased(condition: exp.Expr, table: str) -> exp.Expr:

@@ -225,7 +225,7 @@ class Conditions:
         return self.engine.numeric(value) if read == "number" else self.engine.number(value)
 
     def figure(self, operand: Operand) -> exp.Expr:
-        """The number of a measure that has one; NULL when it is missing.
+        """The number of a measure; NULL when it is missing, or no number.
 
         Args:
             operand: a measure.
@@ -251,12 +251,8 @@ class Conditions:
                 passed = self.engine.microseconds(self.engine.instant(self.as_of), last)
                 days = exp.Div(this=exp.cast(passed, "DOUBLE"), expression=as_number(float(_DAY)))
                 return exp.Floor(this=days)
-            case QueryValue():
-                return self.engine.number(self.facts.of_relation(operand))
             case _:
-                raise RuleError(
-                    "top(…) takes a figure that is a number, such as a count or a sum.", self.place
-                )
+                return self.engine.number(self.value(operand))
 
     def _figure_is(self, operand: Operand, op: CompareOp, value: Value) -> exp.Expr:
         if not isinstance(value, Number) or op not in _ORDER:

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 from sqlglot import exp
 
-from audiences.compile import Question
+from audiences.compile import Question, selected
 from audiences.periods import calendar_days
-from audiences.rules import Named, Selection
+from audiences.rules import Selection
 from audiences.timers import EventTimer, TraitTimer
 from identity.store.warehouse import Warehouse
 from identity.tables import temporary
@@ -64,13 +64,9 @@ def _rung(question: Question, rings: list[EventTimer | TraitTimer], since: datet
             by_trait.setdefault(timer.trait.path[0], []).append(_trait_rang(question, timer, since))
     for selection, conditions in by_selection.items():
         if conditions:
-            query = exp.select("profile_id").from_("profile_events").where(exp.or_(*conditions))
-            if isinstance(selection, Named):
-                query = query.where(exp.column("name").isin(*selection.names))
-            elif selection.prefix:
-                starts = question.engine.asks_text(exp.column("name"), "starts_with", selection.prefix)
-                query = query.where(starts)
-            yield query
+            of_them = selected(selection, question.engine)
+            query = exp.select("profile_id").from_("profile_events")
+            yield query.where(of_them, exp.or_(*conditions))
     for name, conditions in by_trait.items():
         named = exp.column("name").eq(name)
         yield exp.select("profile_id").from_("profile_traits").where(named, exp.or_(*conditions))

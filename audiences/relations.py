@@ -23,7 +23,7 @@ from audiences.rules import (
     Sequence,
     UniqueList,
 )
-from audiences.sequences import sequence_ids
+from audiences.chains import sequence_ids
 
 __all__ = ["CONSENTED", "MANUAL", "Manual", "Rows", "relation"]
 
