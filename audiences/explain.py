@@ -33,6 +33,7 @@ from audiences.rules import (
     Consented,
     Count,
     Distinct,
+    Events,
     Exists,
     FirstTime,
     Held,
@@ -96,9 +97,9 @@ def explain(rule: Audience | Node, of: Subject = "profile") -> str:
         One sentence that begins with "Everyone who", or "Every account that".
     """
     node, about = (rule.rule, rule.of) if isinstance(rule, Audience) else (rule, of)
-    if node == AllOf(()):
+    if node in (AllOf(()), Not(AnyOf(()))):
         return "Everyone." if about == "profile" else "Every account."
-    if node == AnyOf(()):
+    if node in (AnyOf(()), Not(AllOf(()))):
         return "Nobody." if about == "profile" else "No account."
     who = "Everyone who" if about == "profile" else "Every account that"
     return f"{who} {_phrase(node, yes=True, inner=False)}."
@@ -115,8 +116,8 @@ def explain_condition(node: Node) -> str:
     """
     match node:
         case Compare(Trait(_, read) as trait) | OneOf(Trait(_, read) as trait):
-            said = about_field(node, read).removeprefix("that ").removeprefix("of which ")
-            return f"trait {name_of(trait.path)}{',' if node.every else ''} {said}"
+            said = about_field(node, read).removeprefix("of which every element").removeprefix("that").strip()
+            return f"{'every element of ' if node.every else ''}trait {name_of(trait.path)} {said}"
         case Exists(Trait() as trait):
             return f"trait {name_of(trait.path)} has a value"
         case Relative(trait):
@@ -161,7 +162,7 @@ def _condition(node: Condition, *, yes: bool) -> str:
         case Compare(operand, op, Number(number)) if op in _THAN and not node.every:
             return _figured(node, operand, op, number, yes=yes)
         case Compare(operand) | OneOf(operand):
-            return f"has {a} {_value(operand, ' ')}{about_field(node, _read(operand))}"
+            return _valued(operand, about_field(node, _read(operand)), every=node.every, yes=yes)
         case Exists(operand):
             return _existing(operand, yes=yes)
         case Relative(trait):
@@ -226,8 +227,7 @@ def _figured(node: Compare, operand: Operand, op: OrderOp, number: float, *, yes
             ago = than(op, counted(int(number), "whole day"))
             return f"has {'a' if yes else 'no'} last {of_events(events, '')} that was {ago} ago"
         case _:
-            a = "a" if yes else "no"
-            return f"has {a} {_value(operand, ' ')}{about_field(node, _read(operand))}"
+            return _valued(operand, about_field(node, _read(operand)), every=False, yes=yes)
 
 
 def _counted(what: str, window: str, op: OrderOp, number: int, *, yes: bool) -> str:
@@ -245,27 +245,34 @@ def _existing(operand: Operand, *, yes: bool) -> str:
         case Recency(events):
             return f"{_did(yes)} {of_events(events)}"
         case _:
-            return f"has {'a' if yes else 'no'} {_value(operand, '').removesuffix(',')}"
+            noun, source = _noun(operand, every=False)
+            return f"has {'a' if yes else 'no'} {noun}{f' over {of_events(source)}' if source else ''}"
 
 
-def _value(operand: Operand, then: str) -> str:
-    """Name a value without its article; set off by a comma when events follow the name."""
+def _valued(operand: Operand, said: str, *, every: bool, yes: bool) -> str:
+    noun, events = _noun(operand, every=every)
+    over = f", over {of_events(events)}," if events else ""
+    return f"has{over} {'a' if yes else 'no'} {noun} {said}"
+
+
+def _noun(operand: Operand, *, every: bool) -> tuple[str, Events | None]:
+    """Name a value without its article, and the events that it is over."""
     match operand:
         case Trait(path):
-            return f"trait {name_of(path)}{then}"
+            return f"trait {name_of(path)}", None
         case Property(path):
-            return f"property {name_of(path)}{then}"
+            return f"property {name_of(path)}", None
+        case QueryValue(sql):
+            return f"value of the query {shortened(sql)}", None
         case Pick(events, which, path):
-            return f"{which} {name_of(path)} over {of_events(events)},{then}"
+            return f"{which} {name_of(path)}", events
         case MostFrequent(events, path, at_least):
             least = f" (at least {counted(at_least, 'time')})" if at_least > 1 else ""
-            return f"most frequent {name_of(path)}{least} over {of_events(events)},{then}"
+            return f"most frequent {name_of(path)}{least}", events
         case UniqueList(events, path):
-            return f"value of {name_of(path)} over {of_events(events)},{then}"
-        case QueryValue(sql):
-            return f"value of the query {shortened(sql)}{then}"
+            return f"{'list' if every else 'value'} of {name_of(path)}", events
         case _:
-            return f"value that is {figure(operand)},{then}"
+            return f"figure, {figure(operand)},", None
 
 
 def _read(operand: Operand) -> Literal["plain", "number", "folded"]:
@@ -301,7 +308,7 @@ def _range(low: Compare, high: Compare, *, yes: bool) -> str:
             return f"has {last} that was {start} to {end} whole days ago"
         case operand:
             each = "of which every element" if low.every else "that"
-            return f"has {'a' if yes else 'no'} {_value(operand, ' ')}{each} is from {start} to {end}"
+            return _valued(operand, f"{each} is from {start} to {end}", every=low.every, yes=yes)
 
 
 def _of_profiles(node: OfProfiles, *, yes: bool) -> str:

@@ -289,11 +289,16 @@ def where_phrase(node: Node, *, yes: bool, inner: bool) -> str:
             text = f" {word} ".join(where_phrase(rule, yes=yes, inner=True) for rule in rules)
             return f"({text})" if inner and len(rules) > 1 else text
         case Compare(Property(path, read)) | OneOf(Property(path, read)):
-            return f"{'a' if yes else 'no'} {name_of(path)} {about_field(node, read)}"
+            return f"{_some(path) if yes else f'no {name_of(path)}'} {about_field(node, read)}"
         case Exists(Property(path)):
-            return f"{'a' if yes else 'no'} {name_of(path)}"
+            return _some(path) if yes else f"no {name_of(path)}"
         case _:
             raise AssertionError("a where asks for properties alone")
+
+
+def _some(path: Sequence[str]) -> str:
+    name = name_of(path)
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
 # ------------------------------------------------------------------------------------------- comparisons

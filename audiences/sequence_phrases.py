@@ -60,7 +60,7 @@ def _whole(node: Sequence) -> list[str]:
     if node.adjacent:
         parts.append("with no other event in between")
     if node.ties == "loose" and len(node.steps) > 1 and len(set(node.steps)) > 1 and not node.any_order:
-        parts.append("at the same instant or later")
+        parts.append("each at the instant of the one before or later")
     parts.extend(_exclusion(each, len(node.steps)) for each in node.exclusions)
     return parts
 
