@@ -318,8 +318,8 @@ def about_field(node: Compare | OneOf, read: Reading = "plain") -> str:
         said = f"{verbs[node.op]} {value_text(node.value)}"
     how = {
         "plain": "",
-        "number": ", numeric texts read as numbers",
-        "folded": ", ignoring case and accents",
+        "number": " (numeric texts read as numbers)",
+        "folded": " (ignoring case and accents)",
     }
     return f"{'of which every element' if node.every else 'that'} {said}{how[read]}"
 
