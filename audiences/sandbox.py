@@ -37,9 +37,9 @@ _FUNCTIONS = frozenset(
     "JSONExtract JSONExtractScalar Lag LastValue Lead Least Left Length Ln Log LogicalAnd LogicalOr Lower "
     "MD5 Max Median Min Minute Month Ntile Nullif Or PercentRank PercentileCont PercentileDisc Pow "
     "Quantile Quarter Rank RegexpLike Replace Right Round RowNumber SHA2 Second Sign SplitPart Sqrt "
-    "StartsWith Stddev StddevPop StddevSamp Struct Substring Sum TimeToUnix TimeToStr TimestampAdd TimestampDiff "
-    "TimestampSub TimestampTrunc Transform Trim TryCast TsOrDsToDate Typeof UnixToTime Upper Variance "
-    "VariancePop Week Year".split()
+    "StartsWith Stddev StddevPop StddevSamp Struct Substring Sum TimeToStr TimeToUnix "
+    "TimestampAdd TimestampDiff TimestampSub TimestampTrunc Transform Trim TryCast TsOrDsToDate Typeof "
+    "UnixToTime Upper Variance VariancePop Week Year".split()
 )
 _NAMED = frozenset(
     "date_part epoch_ms epoch_us fdiv isodow len list_aggregate list_any_value list_avg list_count "

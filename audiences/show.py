@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from audiences.explain import explain, explain_duration
+from audiences.explain import explain
+from audiences.phrases import explain_duration
 
 if TYPE_CHECKING:
     from audiences.apply import Applied
