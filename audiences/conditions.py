@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -12,6 +11,7 @@ from sqlglot import exp
 
 from audiences.engines import Engine
 from audiences.engines.engine import Kind, Question
+from audiences.engines.texts import fold
 from audiences.errors import RuleError
 from audiences.facts import Fact, Facts
 from audiences.kinds import Kinds
@@ -61,7 +61,7 @@ from audiences.rules import (
 from audiences.sealed import Place, Privacy
 from audiences.terms import Ago, Duration, Flag, Instant, Number, Text, Value, Window
 
-__all__ = ["Conditions", "OfEvents", "as_number", "folded_text", "in_window", "is_figure", "ordered"]
+__all__ = ["Conditions", "OfEvents", "as_number", "in_window", "is_figure", "ordered"]
 
 _DAY = 86_400_000_000
 _UNIT = 2**64
@@ -324,7 +324,7 @@ class Conditions:
                         return exp.false()
                     held = engine.known(value, "text") if known == _TEXT else engine.text(value)
                     if read == "folded":
-                        held, text = engine.folded(held), folded_text(text)
+                        held, text = engine.folded(held), fold(text)
                     if op in _ORDER:
                         return ordered(engine.ordered_text(held), op, exp.Literal.string(text))
                     return engine.asks_text(held, op, text)  # type: ignore[arg-type]
@@ -456,16 +456,6 @@ class Conditions:
                 "rule needs in a trait of its own, such as a renewal date.",
                 self.place,
             )
-
-
-def folded_text(text: str) -> str:
-    """A literal in lower case without accents, as engines fold stored texts.
-
-    Args:
-        text: any.
-    """
-    apart = unicodedata.normalize("NFD", text)
-    return "".join(each for each in apart if not "\u0300" <= each <= "\u036f").lower()
 
 
 def in_window(window: Window | None, at: exp.Expr, as_of: datetime, engine: Engine) -> exp.Expr | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlglot import exp
 
 from audiences.engines.engine import Kind, Question
+from audiences.engines.template import fill
+from audiences.engines.texts import DECIMAL, INSTANT, foldable
 from audiences.rules import TextOp
 from identity.tables import instant
 
@@ -27,8 +29,16 @@ _NUMBERS = (
     "INT128",
 )
 _TYPES: dict[Kind, str] = {"text": "TEXT", "number": "DOUBLE", "flag": "BOOLEAN"}
-_ISO_8601 = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.]\d{1,6})?)?(Z|[+-]\d{2}:\d{2})?)?"
-_DECIMAL = r"[+-]?[0-9]{1,15}([.][0-9]{1,9})?"
+_LATEST = datetime.max.replace(tzinfo=UTC)
+_FOLDED = """
+REPLACE(LOWER(CASE WHEN REGEXP_FULL_MATCH(__text, __foldable) THEN STRIP_ACCENTS(__text)
+ELSE NFC_NORMALIZE(__text) END), 'ς', 'σ')
+"""
+_EXACT = """
+CASE WHEN ABS(__number) < 4194304 THEN CAST(__number AS DECIMAL(38, 9))
+WHEN ABS(__number) < 4294967296 THEN CAST(CAST(__number AS DECIMAL(38, 6)) AS DECIMAL(38, 9))
+ELSE CAST(CAST(__number AS DECIMAL(38, 3)) AS DECIMAL(38, 9)) END
+"""
 
 
 class DuckDB:
@@ -63,7 +73,7 @@ class DuckDB:
         passing = _call(
             "len", _call("list_filter", elements, _lambda("element", question(exp.column("element"))))
         )
-        enough = exp.GT(this=passing, expression=exp.Literal.number(0))
+        enough: exp.Expr = exp.GT(this=passing, expression=exp.Literal.number(0))
         if every:
             enough = exp.and_(enough, exp.EQ(this=passing.copy(), expression=_call("len", elements.copy())))
         asked = exp.Case().when(_is_array(value), enough).else_(question(value.copy()))
@@ -75,18 +85,15 @@ class DuckDB:
         return exp.Case().when(_kind(value).eq("VARCHAR"), _try(value, "TEXT"))
 
     def number(self, value: exp.Expr) -> exp.Expr:
-        """The number that a stored value is, as 64-bit float; NULL when it is none."""
-        return exp.Case().when(_is_number(value), _try(value, "DOUBLE"))
+        """The number that a stored value is, as 64-bit float; NULL when it is none, or too large for one."""
+        finite = _call("isfinite", _try(value, "DOUBLE"))
+        return exp.Case().when(exp.and_(_is_number(value), finite), _try(value, "DOUBLE"))
 
     def numeric(self, value: exp.Expr) -> exp.Expr:
         """Like `number`; also of a text that is a decimal of at most 15 digits before the point, 9 after."""
         text = self.text(value)
-        is_decimal = _call("regexp_full_match", text, exp.Literal.string(_DECIMAL))
-        return (
-            exp.Case()
-            .when(_is_number(value), _try(value, "DOUBLE"))
-            .when(is_decimal, _try(text.copy(), "DOUBLE"))
-        )
+        is_decimal = _call("regexp_full_match", text, exp.Literal.string(DECIMAL))
+        return self.number(value).when(is_decimal, _try(text.copy(), "DOUBLE"))
 
     def flag(self, value: exp.Expr) -> exp.Expr:
         """The truth that a stored value is; NULL when it is none."""
@@ -100,9 +107,11 @@ class DuckDB:
     def moment(self, value: exp.Expr) -> exp.Expr:
         """The instant (naive UTC) that an ISO-8601 text says; NULL when it is none."""
         text = self.text(value)
-        written = _call("regexp_full_match", text, exp.Literal.string(_ISO_8601))
-        parsed = exp.AtTimeZone(this=_try(text.copy(), "TIMESTAMPTZ"), zone=exp.Literal.string("UTC"))
-        return exp.Case().when(written, parsed)
+        written = _call("regexp_full_match", text, exp.Literal.string(INSTANT))
+        parsed = exp.paren(
+            exp.AtTimeZone(this=_try(text.copy(), "TIMESTAMPTZ"), zone=exp.Literal.string("UTC"))
+        )
+        return exp.Case().when(exp.and_(written, parsed <= instant(_LATEST)), parsed.copy())
 
     def scalars(self, value: exp.Expr) -> exp.Expr:
         """The elements of an array, or the value alone: an array of stored values to `explode`."""
@@ -138,15 +147,16 @@ class DuckDB:
 
     def folded(self, text: exp.Expr) -> exp.Expr:
         """A text in lower case without accents."""
-        return exp.Lower(this=_call("strip_accents", text.copy()))
+        whole = exp.Literal.string(foldable(lambda code: f"\\x{{{code:X}}}"))
+        return fill("duckdb", _FOLDED, text=text, foldable=whole)
 
     def hash(self, text: exp.Expr) -> exp.Expr:
         """MD5 of a text's UTF-8 as 32 lower-case hexadecimal digits, comparing by code point."""
         return _call("md5", text.copy())
 
     def exact(self, number: exp.Expr) -> exp.Expr:
-        """A float as an exact decimal with nine digits after the point; it is below 10^18."""
-        return exp.cast(number.copy(), _type("DECIMAL(38, 9)"))
+        """A float below 10^18 as a decimal of nine, six or three exact digits after the point."""
+        return fill("duckdb", _EXACT, number=number)
 
     def whole(self, number: exp.Expr) -> exp.Expr:
         """A whole number as an exact decimal that can be multiplied by an `exact` one of below 10^18."""
@@ -158,7 +168,8 @@ class DuckDB:
 
     def later(self, moment: exp.Expr, seconds: int) -> exp.Expr:
         """An instant some seconds later, or earlier when negative."""
-        return exp.Add(this=moment.copy(), expression=_call("to_seconds", exp.Literal.number(seconds)))
+        length = _call("to_seconds", exp.Literal.number(seconds))
+        return exp.paren(exp.Add(this=moment.copy(), expression=length))
 
     def microseconds(self, later: exp.Expr, earlier: exp.Expr) -> exp.Expr:
         """Whole microseconds from one instant to another."""

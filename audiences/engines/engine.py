@@ -52,7 +52,7 @@ class Engine(Protocol):
         ...
 
     def number(self, value: exp.Expr) -> exp.Expr:
-        """The number that a stored value is, as 64-bit float; NULL when it is none."""
+        """The number that a stored value is, as 64-bit float; NULL when it is none, or too large for one."""
         ...
 
     def numeric(self, value: exp.Expr) -> exp.Expr:
@@ -68,7 +68,7 @@ class Engine(Protocol):
         ...
 
     def moment(self, value: exp.Expr) -> exp.Expr:
-        """The instant (naive UTC) that an ISO-8601 text says; NULL when it is none."""
+        """The instant (naive UTC) that an ISO-8601 text says, as `texts.INSTANT` writes it; NULL when none."""
         ...
 
     def scalars(self, value: exp.Expr) -> exp.Expr:
@@ -102,7 +102,7 @@ class Engine(Protocol):
         ...
 
     def folded(self, text: exp.Expr) -> exp.Expr:
-        """A text in lower case without accents."""
+        """A text in lower case without accents, as `texts.fold` does it."""
         ...
 
     def hash(self, text: exp.Expr) -> exp.Expr:
@@ -112,7 +112,9 @@ class Engine(Protocol):
     # ------------------------------------------------------------------------------------ numbers
 
     def exact(self, number: exp.Expr) -> exp.Expr:
-        """A float as an exact decimal with nine digits after the point; it is below 10^18."""
+        """A float below 10^18 as a decimal, exact to nine digits after the point below 2^22, six below 2^32,
+        three above; halves are rounded away from zero.
+        """
         ...
 
     def whole(self, number: exp.Expr) -> exp.Expr:

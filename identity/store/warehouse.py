@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from sqlglot import exp
 
-__all__ = ["ENGINES", "Warehouse", "open_warehouse"]
+__all__ = ["ENGINES", "EXTRAS", "Warehouse", "open_warehouse"]
 
-ENGINES = {"duckdb": "identity.store.duckdb"}
+ENGINES = {"duckdb": "identity.store.duckdb", "postgresql": "identity.store.postgres"}
 """Scheme of a warehouse URL → the module that serves it, each with an `open_url(url)`."""
+EXTRAS = {"postgresql": "postgres"}
+"""Scheme of a warehouse URL → the extra that installs its driver, where there is one."""
 
 
 class Warehouse(Protocol):
@@ -68,14 +70,15 @@ def open_warehouse(url: str) -> Warehouse:
     """Open the warehouse that a URL names.
 
     Args:
-        url: `duckdb:///relative.duckdb`, `duckdb:////absolute.duckdb` or `duckdb:///:memory:`.
+        url: `duckdb:///relative.duckdb`, `duckdb:////absolute.duckdb`, `duckdb:///:memory:` or
+            `postgresql://user:secret@host:5432/database`.
 
     Returns:
         An open warehouse; the caller closes it.
 
     Raises:
-        ConfigurationError: no such engine.
-        WarehouseError: the file is locked or not a warehouse.
+        ConfigurationError: no such engine, or its driver is not installed.
+        WarehouseError: the file is locked or not a warehouse; the server does not let us in.
     """
     scheme = urlsplit(url).scheme
     if scheme not in ENGINES:
@@ -83,4 +86,13 @@ def open_warehouse(url: str) -> Warehouse:
             f"No warehouse engine {scheme!r}; a URL starts with one of: "
             f"{', '.join(f'{name}://' for name in ENGINES)}.{did_you_mean(scheme, ENGINES)}"
         )
-    return cast("Warehouse", import_module(ENGINES[scheme]).open_url(url))
+    try:
+        module = import_module(ENGINES[scheme])
+    except ModuleNotFoundError as error:
+        if scheme not in EXTRAS:
+            raise
+        raise ConfigurationError(
+            f"A warehouse {scheme}:// needs the package {error.name!r}: "
+            f"pip install 'audience-engine[{EXTRAS[scheme]}]'"
+        ) from None
+    return cast("Warehouse", module.open_url(url))
