@@ -126,21 +126,14 @@ def relation(
                 .where(exp.column("audience").eq(audience), exp.column("state").eq(state))
             )
         case InQuery(sql):
-            found = _visible_query(sql, conditions)
-            return (
-                exp.select(exp.column("profile_id").as_("id"), exp.true().as_("answer"))
-                .distinct()
-                .from_(found.subquery("found"))
-            )
+            asked = _visible_query(sql, conditions).subquery("asked_query")
+            answer = exp.true().as_("answer")
+            return exp.select(exp.column("profile_id").as_("id"), answer).distinct().from_(asked)
         case QueryValue(sql):
-            found = _visible_query(sql, conditions)
+            asked = _visible_query(sql, conditions).subquery("asked_query")
             # of several rows of one profile the smallest, so that the answer is a function of the set
-            answer = exp.Min(this=exp.column("value"))
-            return (
-                exp.select(exp.column("profile_id").as_("id"), engine.wrapped(answer).as_("answer"))
-                .from_(found.subquery("found"))
-                .group_by("profile_id")
-            )
+            value = engine.wrapped(exp.Min(this=exp.column("value"))).as_("answer")
+            return exp.select(exp.column("profile_id").as_("id"), value).from_(asked).group_by("profile_id")
         case _:
             raise AssertionError(about)
 

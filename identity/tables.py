@@ -15,7 +15,7 @@ from sqlglot import exp
 from identity.errors import KeyFileError, WarehouseError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from identity.store.warehouse import Warehouse
@@ -29,6 +29,7 @@ __all__ = [
     "follow_subjects",
     "get_setting",
     "instant",
+    "make_tables",
     "set_setting",
     "temporary",
     "uuid",
@@ -200,7 +201,22 @@ def create_tables(warehouse: Warehouse) -> None:
     Raises:
         WarehouseError: the warehouse refused.
     """
-    for table in TABLES:
+    make_tables(warehouse, TABLES)
+    for name, query in _views().items():
+        warehouse.execute(exp.Create(this=exp.to_table(name), kind="VIEW", expression=query, replace=True))
+
+
+def make_tables(warehouse: Warehouse, tables: Iterable[Table]) -> None:
+    """Make the tables that are missing.
+
+    Args:
+        warehouse: an open warehouse.
+        tables: which.
+
+    Raises:
+        WarehouseError: the warehouse refused.
+    """
+    for table in tables:
         columns = [
             exp.ColumnDef(
                 this=exp.to_identifier(name, quoted=True),
@@ -215,8 +231,6 @@ def create_tables(warehouse: Warehouse) -> None:
                 exists=True,
             )
         )
-    for name, query in _views().items():
-        warehouse.execute(exp.Create(this=exp.to_table(name), kind="VIEW", expression=query, replace=True))
 
 
 def get_setting(warehouse: Warehouse, name: str) -> str | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from audiences.engines.duckdb import DuckDB
 from audiences.engines.engine import Engine
+from audiences.engines.postgres import Postgres
 
 __all__ = ["ENGINES", "Engine"]
 
-ENGINES: dict[str, Engine] = {each.name: each for each in (DuckDB(),)}
+ENGINES: dict[str, Engine] = {each.name: each for each in (DuckDB(), Postgres())}
 """sqlglot's name of a dialect → how it says what rules need."""
