@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from audiences.asking import question_of
+from audiences.audience import Audience
+from audiences.checking import SAMPLE_EVERY, check_memberships, describe, is_sampled
+from audiences.compile import Question
+from audiences.computations import read_computations, write_failure
 from audiences.computing import MembershipChange, compute
 from audiences.plan import destinations_of, everything, members_with_keys, retirements, with_dependencies
 from audiences.project import Definitions, Stores, resolve_project
@@ -89,7 +93,7 @@ def apply_audiences(
     asked = everything(definitions, chosen, select)
     changes = compute(stores.warehouse, asked, question, run=run, retire=not select)
     syncs: list[SyncReport] = []
-    failures: list[Failure] = []
+    failures = list(_sampled(stores, question, chosen))
 
     def sync(audience: str, destination: Destination, candidates: Sequence[Candidate]) -> bool:
         renew()
@@ -153,3 +157,18 @@ def apply_audiences(
                     )
                 )
     return Applied(as_of, run, resolved, tuple(changes), tuple(syncs), tuple(failures))
+
+
+def _sampled(stores: Stores, question: Question, chosen: Sequence[Audience]) -> Iterator[Failure]:
+    """Now and then compare a sample with a computation from scratch; what differs becomes stale."""
+    versions = read_computations(stores.warehouse)
+    by_version: dict[int, list[Audience]] = {}
+    for each in chosen:
+        if each.key in versions and is_sampled(versions[each.key].version):
+            by_version.setdefault(versions[each.key].version, []).append(each)
+    for version, audiences in by_version.items():
+        checked = check_memberships(stores.warehouse, audiences, question, sample=version // SAMPLE_EVERY)
+        for difference in checked.differences:
+            problem = describe(difference)
+            write_failure(stores.warehouse, difference.audience, question.as_of, problem)
+            yield Failure(difference.audience, "", problem)

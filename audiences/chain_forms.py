@@ -17,8 +17,8 @@ from typing import Literal
 
 from sqlglot import exp
 
-from audiences.rules import Exclusion, Sequence
 from audiences.chain_tables import Draft, Other, column, is_placed
+from audiences.rules import Exclusion, Sequence
 
 __all__ = ["Gap", "chain", "gaps", "spanning", "together"]
 

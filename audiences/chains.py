@@ -13,10 +13,10 @@ from itertools import combinations
 
 from sqlglot import exp
 
-from audiences.engines.engine import Engine
-from audiences.rules import Events, Named, Selection, Sequence
 from audiences.chain_forms import chain, gaps, spanning, together
 from audiences.chain_tables import EVERYTHING, Draft, Other, Rows, column, is_placed
+from audiences.engines.engine import Engine
+from audiences.rules import Events, Named, Selection, Sequence
 
 __all__ = ["is_one_pass", "sequence_ids", "sequence_steps", "tried_choices"]
 

@@ -17,20 +17,19 @@ from sqlglot import exp
 
 from audiences.audience import Audience
 from audiences.computed import ComputedTrait
-from audiences.conditions import Conditions, OfEvents, as_number, in_window, is_figure
+from audiences.conditions import Conditions, OfEvents, in_window, is_figure
 from audiences.engines import ENGINES, Engine
-from audiences.facts import Fact, Facts
+from audiences.facts import Facts
 from audiences.kinds import Kinds
 from audiences.meaning import normalise
 from audiences.order import depends_on, in_order
-from audiences.periods import span_of
 from audiences.relations import Manual, relation
-from audiences.rules import Events, Named, Node, OfAccount, OfProfiles, Path, Reading, Selection
+from audiences.rules import Events, Named, Node, OfAccount, OfProfiles, Operand, Path, Selection
+from audiences.scans import event_scan
 from audiences.sealed import NOTHING_PERSONAL, Privacy
 
-__all__ = ["Question", "compile_audiences", "selected"]
+__all__ = ["Question", "compile_answers", "compile_audiences", "compile_rows", "gathered_facts", "selected"]
 
-_LARGEST = 1e18
 Of = Literal["profile", "account"]
 _OWNER: dict[Of, Literal["profile_id", "account"]] = {"profile": "profile_id", "account": "account"}
 
@@ -96,6 +95,60 @@ def compile_audiences(
     return exp.select(_OWNER[of], *asked).select(*values, copy=False).from_(everybody, copy=False)
 
 
+def compile_answers(
+    rules: Mapping[str, Node], values: Mapping[str, Operand], question: Question, of: Of = "profile"
+) -> exp.Select:
+    """Write the query that answers some rules and figures by name; audiences that they name are worked out.
+
+    Args:
+        rules: name → rule.
+        values: name → a trait, or a measure.
+        question: what is asked.
+        of: what all of them are about.
+
+    Returns:
+        A query with a row for everybody known at `as_of`: the owner's id, BOOLEAN columns, and values.
+
+    Raises:
+        RuleError: a question that can't be asked of a sealed field.
+    """
+    scope = _Scope(question, of, lambda key: scope.membership(question.audiences[key]))
+    columns: dict[str, exp.Expr] = {
+        name: exp.paren(scope.conditions.rule(normalise(rule))) for name, rule in rules.items()
+    }
+    columns |= {name: scope.value(operand) for name, operand in values.items()}
+    people = scope.people().subquery("people", copy=False)
+    answers = [exp.alias_(column, name, quoted=True, copy=False) for name, column in columns.items()]
+    return exp.select(_OWNER[of]).select(*answers, copy=False).from_(people, copy=False)
+
+
+def gathered_facts(audiences: Sequence[Audience], question: Question) -> Facts:
+    """What computing some audiences asks of the data.
+
+    Args:
+        audiences: all about profiles, or all about accounts.
+        question: what is asked.
+
+    Raises:
+        RuleError: a question that can't be asked of a sealed field.
+    """
+    scope = _Scope(question, audiences[0].of, lambda _: exp.false())
+    for each in audiences:
+        scope.membership(each)
+    return scope.facts
+
+
+def compile_rows(events: Events, question: Question, of: Of = "profile") -> exp.Select:
+    """Write the query of the visible events of a selection: `id`, `occurred_at`, `message_id`.
+
+    Args:
+        events: the selection, its window and `where`.
+        question: what is asked.
+        of: whose events.
+    """
+    return _Scope(question, of, lambda _: exp.false()).rows(events, {})
+
+
 class _Scope:
     """Profiles or accounts: whose rows are read, and what is asked of them."""
 
@@ -130,9 +183,13 @@ class _Scope:
     def trait(self, trait: ComputedTrait) -> exp.Expr:
         """The figure, or the stored value, of a computed trait."""
         self.conditions.place = trait.place
-        if is_figure(trait.operand):
-            return exp.cast(self.conditions.figure(trait.operand), "DOUBLE")
-        return self.conditions.value(trait.operand)
+        return self.value(trait.operand)
+
+    def value(self, operand: Operand) -> exp.Expr:
+        """A number, or a stored value."""
+        if is_figure(operand):
+            return exp.cast(self.conditions.figure(operand), "DOUBLE")
+        return self.conditions.value(operand)
 
     def people(self) -> exp.Select:
         """Everybody, with a column for every fact that was asked for."""
@@ -176,7 +233,8 @@ class _Scope:
         if nested:
             answers.append(self._nested(nested))
         for selection, columns in self.facts.scans.items():
-            answers.append((self._scan(selection, columns), list(columns.values())))
+            scan = event_scan(self.conditions, selection, self._events(selection), columns)
+            answers.append((scan, list(columns.values())))
         if self.facts.traits:
             answers.append((self._trait_scan(), list(self.facts.traits.values())))
         return answers
@@ -225,102 +283,6 @@ class _Scope:
             )
         )
         return exp.select().from_(exp.union(own, shared, distinct=False).subquery("events"))
-
-    def _scan(self, selection: Selection, columns: Mapping[Fact, str]) -> exp.Select:
-        """One pass over the events of a selection, with a column for each fact.
-
-        What facts ask of a single event is worked out once an event, below the aggregates: facts often differ
-        in their windows only.
-        """
-        asked: dict[object, tuple[str, exp.Expr]] = {}
-        events_at = OfEvents(selection, exp.column("properties"))
-
-        def of_event(about: object, make: Callable[[], exp.Expr]) -> exp.Expr:
-            if about not in asked:
-                asked[about] = (f"asked {len(asked)}", make())
-            return exp.column(asked[about][0], quoted=True)
-
-        columns_of: list[exp.Expr] = []
-        for fact, column in columns.items():
-            aggregate = self._aggregate(fact, of_event, events_at)
-            columns_of.append(exp.alias_(aggregate, column, quoted=True, copy=False))
-        events = self._events(selection).select("id", "occurred_at", "received_at", "message_id", copy=False)
-        for name, condition in asked.values():
-            events.select(exp.alias_(condition, name, quoted=True, copy=False), copy=False)
-        oldest = self._oldest([fact.events for fact in columns])
-        if oldest:
-            events.where(exp.column("occurred_at") >= self.engine.instant(oldest), copy=False)
-        each_event = events.subquery("each_event", copy=False)
-        return (
-            exp.select("id")
-            .select(*columns_of, copy=False)
-            .from_(each_event, copy=False)
-            .group_by("id", copy=False)
-        )
-
-    def _aggregate(
-        self, fact: Fact, of_event: Callable[[object, Callable[[], exp.Expr]], exp.Expr], events_at: OfEvents
-    ) -> exp.Expr:
-        events, engine = fact.events, self.engine
-        at = exp.column("occurred_at" if events.clock == "occurred" else "received_at")
-        order = (exp.column("occurred_at"), exp.column("message_id"))
-        conditions = [in_window(events.window, at, self.question.as_of, engine)]
-        where_node = events.where
-        if where_node is not None:
-            conditions.append(of_event(where_node, lambda: self.conditions.rule(where_node, events_at)))
-
-        def where(*more: exp.Expr) -> exp.Expr | None:
-            every = [each for each in (*conditions, *more) if each is not None]
-            return exp.and_(*every) if every else None
-
-        def value() -> exp.Expr:
-            return self.conditions.property(events_at, fact.path)
-
-        def number(*, exact: bool, read: object = "plain") -> exp.Expr:
-            def make() -> exp.Expr:
-                held = self.conditions.number(events_at, fact.path, cast("Reading", read))
-                if not exact:
-                    return held
-                low, high = as_number(-_LARGEST), as_number(_LARGEST)
-                small = exp.and_(exp.GT(this=held, expression=low), exp.LT(this=held.copy(), expression=high))
-                return exp.Case().when(small, engine.exact(held))
-
-            return of_event(("number", fact.path, exact, read), make)
-
-        match fact.figure:
-            case "count":
-                return engine.filtered(exp.Count(this=exp.Star()), where())
-            case "days":
-                zone = cast("str", fact.detail)
-                day = of_event(("day", zone, events.clock), lambda: engine.local_date(at, zone))
-                return engine.filtered(exp.Count(this=exp.Distinct(expressions=[day])), where())
-            case "numbers" | "sum" | "min" | "max":
-                exact = fact.figure in ("numbers", "sum")
-                kind = {"numbers": exp.Count, "sum": exp.Sum, "min": exp.Min, "max": exp.Max}[fact.figure]
-                return engine.filtered(kind(this=number(exact=exact, read=fact.detail)), where())
-            case "quantile":
-                return engine.quantile(number(exact=False), cast("float", fact.detail), where())
-            case "first" | "last":
-                stored = of_event(("value", fact.path), value)
-                return engine.outermost(
-                    stored, order, where(engine.exists(stored)), last=fact.figure == "last"
-                )
-            case "first_at" | "last_at":
-                kind = exp.Min if fact.figure == "first_at" else exp.Max
-                return engine.filtered(kind(this=at), where())
-            case "has":
-                has = cast("Node", fact.detail)
-                answer = of_event(("has", has), lambda: self.conditions.rule(has, events_at))
-                return engine.outermost(answer, order, where(), last=True)
-
-    def _oldest(self, every: Sequence[Events]) -> datetime | None:
-        starts = []
-        for events in every:
-            start = span_of(events.window, self.question.as_of).start
-            if start is None or events.clock == "received":
-                return None
-            starts.append(start)
-        return min(starts)
 
     # ------------------------------------------------------------------------------------- traits
 

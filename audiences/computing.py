@@ -34,9 +34,16 @@ from audiences.timers import needs_everybody, timers
 from identity.errors import WarehouseError
 from identity.store.warehouse import Warehouse
 from identity.tables import temporary
-from identity.touched import everybody_touched_since, touched_number
+from identity.touched import everybody_touched_since, forget_touched, touched_number
 
-__all__ = ["MembershipChange", "compute", "compute_members", "compute_values"]
+__all__ = [
+    "MembershipChange",
+    "compute",
+    "compute_members",
+    "compute_values",
+    "looks_at_everybody",
+    "with_parts_of",
+]
 
 _MOST = 3
 """When more than a third of the profiles have to be looked at, looking at all of them is cheaper."""
@@ -143,6 +150,9 @@ def compute(
         if retire and (gone := sorted(set(known) - {each.key for each in wanted})):
             end_memberships(warehouse, gone, question.as_of)
             forget_computations(warehouse, gone)
+        forget_touched(
+            warehouse, min((each.touched for each in read_computations(warehouse).values()), default=0)
+        )
     for _, table, _ in results:
         _drop(warehouse, table)
     return [changes[each.key] for each in wanted]
@@ -230,7 +240,7 @@ def _batches(
             and not everybody
             and before.fingerprint == meaning_of(each, question.audiences)
             and before.stale_since is None
-            and not _of_everybody(each, question.audiences)
+            and not looks_at_everybody(each, question.audiences)
             and not everybody_touched_since(warehouse, before.touched)
         ):
             since = (before.as_of, before.touched)
@@ -239,7 +249,30 @@ def _batches(
     return [_Batch(of, since, tuple(each)) for (of, since), each in grouped.items()]
 
 
-def _of_everybody(wanted: Wanted, audiences: Mapping[str, Audience]) -> bool:
+def with_parts_of(audiences: Sequence[Audience], known: Mapping[str, Audience]) -> list[Audience]:
+    """Audiences of one kind, with all of their kind that they are built on.
+
+    Args:
+        audiences: which.
+        known: every audience that a rule may name, by key.
+    """
+    found = {each.key: each for each in audiences}
+    waiting = list(audiences)
+    for each in waiting:
+        for key in depends_on(each):
+            if known[key].of == each.of and key not in found:
+                found[key] = known[key]
+                waiting.append(known[key])
+    return list(found.values())
+
+
+def looks_at_everybody(wanted: Wanted, audiences: Mapping[str, Audience]) -> bool:
+    """Whether it has to be computed for everybody each time.
+
+    Args:
+        wanted: an audience or a computed trait.
+        audiences: every audience that a rule may name, by key.
+    """
     if isinstance(wanted, ComputedTrait):
         # what counts days changes every day for everybody who has any
         return isinstance(wanted.operand, Recency) or needs_everybody(wanted.operand)
@@ -281,15 +314,7 @@ def _look(warehouse: Warehouse, batch: _Batch, question: Question, table: str) -
 def _fill(warehouse: Warehouse, batch: _Batch, question: Question, table: str) -> None:
     audiences = [each for each in batch.wanted if isinstance(each, Audience)]
     traits = [each for each in batch.wanted if isinstance(each, ComputedTrait)]
-    needed = {each.key: each for each in audiences}
-    waiting = list(audiences)
-    for each in waiting:
-        below = [question.audiences[key] for key in depends_on(each)]
-        for other in below:
-            if other.of == each.of and other.key not in needed:
-                needed[other.key] = other
-                waiting.append(other)
-    query = compile_audiences(list(needed.values()), question, traits)
+    query = compile_audiences(with_parts_of(audiences, question.audiences), question, traits)
     warehouse.execute(temporary(table, query))
 
 

@@ -9,6 +9,7 @@ from typing import cast
 import sqlglot
 from sqlglot import exp
 
+from audiences.chains import sequence_ids
 from audiences.conditions import Conditions
 from audiences.rules import (
     Consented,
@@ -23,7 +24,6 @@ from audiences.rules import (
     Sequence,
     UniqueList,
 )
-from audiences.chains import sequence_ids
 
 __all__ = ["CONSENTED", "MANUAL", "Manual", "Rows", "relation"]
 

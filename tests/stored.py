@@ -192,8 +192,5 @@ def _naive(moment: datetime) -> datetime:
 def _schema(table: str) -> pa.Schema:
     instant = pa.timestamp("us")
     return pa.schema(
-        [
-            (column, instant if kind == "TIMESTAMP" else pa.string())
-            for column, kind in _TABLES[table].items()
-        ]
+        [(column, instant if kind == "TIMESTAMP" else pa.string()) for column, kind in _TABLES[table].items()]
     )
