@@ -22,6 +22,7 @@ from audiences.cli_options import (
     parse_as_of,
     real_clock,
 )
+from audiences.cli_rules import add_rule_commands
 from identity.errors import AudienceEngineError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ __all__ = [
     "audience",
     "demo",
     "doctor",
-    "explain",
     "ingest",
     "init",
     "main",
@@ -364,21 +364,6 @@ def sql(
 
 
 @app.command()
-def explain(
-    key: Annotated[str | None, typer.Argument(help="Audience key; default: all.")] = None,
-    project: ProjectOption = HERE,
-    as_json: JsonOption = False,
-) -> None:
-    """Say in one sentence who is in an audience."""
-    from audiences.explain import explain as in_words
-    from audiences.show import show_sentences
-
-    definitions = load(project)
-    chosen = (definitions.audience(key),) if key else definitions.audiences
-    show_sentences({each.key: in_words(each) for each in chosen}, as_json=as_json)
-
-
-@app.command()
 def profile(
     who: Annotated[str, typer.Argument(metavar="ID", help="Profile id, or TYPE:VALUE such as user_id:u1.")],
     project: ProjectOption = HERE,
@@ -416,6 +401,8 @@ def profile(
         since = None if since is None or since > then else since
     show_profile(shown, records, since, as_json=as_json)
 
+
+add_rule_commands(app)
 
 if __name__ == "__main__":
     main()
