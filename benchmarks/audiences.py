@@ -5,12 +5,12 @@
 Every contender runs in a process of its own for every number of audiences, with two threads, and once on a
 little first, so that loading libraries is not counted; peak memory is that process's. What it loads into
 memory before it computes is `load`; what it keeps on disk in a form of its own is made once and timed apart.
-The clock runs while members are computed and handed over (`cpu` is the processor's time, of both threads, for
-machines that do other things too); then each set is checked against the answer of `duckdb-where`, the plain
-query an audience. Contenders that can't say a rule leave it out: `said` tells how many they did, and `per where`
-compares with the time that `duckdb-where` took for those alone. The first audience is the plainest (who ordered
-in 30 days?): one scan of everything. Events, stores and answers stay in the data folder. Rivals come with the
-extra `bench`.
+The clock runs while members are computed and handed over (`cpu` is the processor's time, of both threads,
+for machines that do other things too); then each set is checked against the answer of `duckdb-where`, the
+plain query an audience. Contenders that can't say a rule leave it out: `said` tells how many they did, and
+`per where` compares with the time that `duckdb-where` took for those alone. The first audience is the plainest
+(who ordered in 30 days?): one scan of everything. Events, stores and answers stay in the data folder. Rivals
+come with the extra `bench`.
 """
 
 from __future__ import annotations
