@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 import pyarrow as pa
@@ -35,8 +36,10 @@ from benchmarks.audience_contender import THREADS, Contender
 from benchmarks.audience_duckdb import numbers_of
 from benchmarks.audience_events import AS_OF, FIELDS, NUMBERS, Data
 
-Session = Any
 __all__ = ["DITTOFEED", "POSTHOG"]
+
+Session = Any
+"""A session of chdb, which has no types."""
 
 STATES = """
     CREATE TABLE states (
@@ -53,9 +56,7 @@ ASSIGNMENTS = """
 
 @contextmanager
 def _connected(data: Data) -> Iterator[Session]:
-    import chdb.session
-
-    session = chdb.session.Session(str(data.folder / "clickhouse"))
+    session: Session = import_module("chdb.session").Session(str(data.folder / "clickhouse"))
     session.query(f"SET max_threads = {THREADS}, max_insert_threads = {THREADS}")
     try:
         yield session

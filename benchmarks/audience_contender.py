@@ -25,8 +25,8 @@ class Contender:
 
     Attributes:
         open: loads what is held in memory and connects; on the clock as `load`, not as computing.
-        members: yields for every audience its key and who is in it, in any form; on the clock from the first
-            `next` to the last. One that shares work may do all of it before it yields first.
+        members: yields for every audience its key and who is in it, in any form; on the clock. One that
+            shares work may do all of it before it yields the first.
         numbers: makes of such a form the profiles' numbers, each once; not on the clock.
         says: whether a rule can be said at all; the others are left out.
         store: makes from the Parquet files, once for a size, what `open` reads; timed on its own. None when

@@ -196,15 +196,12 @@ def _store_sorted(data: Data) -> None:
     path.unlink(missing_ok=True)
     with duckdb.connect(path) as connection:
         connection.execute(f"SET threads = {THREADS}; SET enable_progress_bar = false")
+        # a sort of everything spills to disk beyond this
+        connection.execute("SET memory_limit = '4GB'")
         connection.execute(f"CREATE TABLE profiles AS FROM read_parquet('{data.people}')")
-        connection.execute("CREATE TABLE events AS FROM read_parquet($1) LIMIT 0", [data.parts])
-        # name by name, because a sort of everything at once needs all of it in memory
-        for name in sorted(NAMES):
-            connection.execute(
-                f"INSERT INTO events FROM read_parquet($1) WHERE name = '{name}' "
-                "ORDER BY profile, occurred_at",
-                [data.parts],
-            )
+        connection.execute(
+            "CREATE TABLE events AS FROM read_parquet($1) ORDER BY name, profile, occurred_at", [data.parts]
+        )
 
 
 def _shared(connection: duckdb.DuckDBPyConnection, cases: Sequence[Case]) -> Iterator[tuple[str, pa.Table]]:

@@ -107,6 +107,17 @@ class Data:
     events: int
     seed: int
 
+    @classmethod
+    def at(cls, place: Path, events: int, seed: int) -> Data:
+        """Where a size and seed belong in the folder of all sizes, made or not.
+
+        Args:
+            place: the folder of all sizes.
+            events: how many events.
+            seed: what they are made from.
+        """
+        return cls(place / f"{events}-{seed}", events, seed)
+
     @property
     def profiles(self) -> int:
         """How many profiles: 1 to this number, with and without events."""
@@ -149,7 +160,7 @@ def make(place: Path, events: int, seed: int) -> Data:
     Returns:
         Where they are.
     """
-    data = Data(place / f"{events}-{seed}", events, seed)
+    data = Data.at(place, events, seed)
     done = data.folder / "made.json"
     if done.exists():
         return data
