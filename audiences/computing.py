@@ -26,7 +26,6 @@ from audiences.computations import (
 from audiences.computed import ComputedTrait
 from audiences.dirty import gather_dirty
 from audiences.errors import MembershipError, RuleError
-from audiences.kinds import read_kinds
 from audiences.membership import Stored, end_memberships, store_members, store_traits
 from audiences.order import depends_on
 from audiences.rules import Recency
@@ -110,7 +109,6 @@ def compute(
     Raises:
         MembershipError: the history already knows a later instant.
     """
-    question = replace(question, kinds=question.kinds or read_kinds(warehouse))
     known = read_computations(warehouse)
     for each in wanted:
         if each.key in known and known[each.key].as_of > question.as_of:

@@ -99,9 +99,9 @@ def _store(
     if looked_at is not None:
         before = before.where(exp.column(owner).isin(query=exp.select(owner).from_(looked_at)))
     for name, more, less in (("exiting", before, now), ("entering", now, before)):
-        warehouse.execute(
-            temporary(name, exp.Except(this=more.copy(), expression=less.copy(), distinct=True))
-        )
+        # a union stands in a SELECT of its own: EXCEPT binds as tightly as UNION
+        sides = [exp.select("*").from_(each.subquery(alias)) for each, alias in ((more, "m"), (less, "l"))]
+        warehouse.execute(temporary(name, exp.Except(this=sides[0], expression=sides[1], distinct=True)))
 
     def same(other: str) -> exp.Expr:
         return exp.and_(

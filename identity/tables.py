@@ -162,6 +162,11 @@ TABLES = (
         {"identifier_id": "UUID", "profile_id": "UUID", "resolved_at": "TIMESTAMP"},
     ),
     Table(
+        "touched_profiles",
+        "Whom each resolve touched, by its number; a row without a profile stands for everybody.",
+        {"profile_id": "UUID", "number": "BIGINT"},
+    ),
+    Table(
         "memberships",
         "History of who was in an audience from when to when.",
         {

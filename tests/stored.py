@@ -6,8 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pyarrow as pa
 from sqlglot import exp
@@ -104,7 +103,11 @@ def fill(warehouse: Warehouse, world: World) -> None:
 
 def audience(group: Any) -> Audience:
     """An audience of a rule that was made without handles, and that handles might not make."""
-    return cast("Audience", SimpleNamespace(key=group.key, rule=group.rule, of=group.of, place=""))
+    made = object.__new__(Audience)
+    values = {"key": group.key, "rule": group.rule, "of": group.of, "place": "", "based_on": ()}
+    for name, value in ({"description": "", "sync": (), "every": None} | values).items():
+        object.__setattr__(made, name, value)
+    return made
 
 
 def ask(warehouse: Warehouse, world: World, audiences: Iterable[Audience], as_of: datetime) -> Question:
