@@ -11,7 +11,7 @@ from audiences.audience import Audience
 from audiences.errors import RuleError, definition_place
 from audiences.figures import MeasureHandle
 from audiences.handles import checked_key
-from audiences.literals import is_number, misfit
+from audiences.literals import is_counted, is_number, misfit
 from audiences.rules import (
     AllOf,
     AnyOf,
@@ -161,21 +161,22 @@ def _embedded(node: Compare | OneOf | Exists, measures: Mapping[str, Measure], p
     trait = cast("Trait", node.operand)
     (key,) = trait.path
     measure = measures[key]
-    reason = ""
     if isinstance(node, Exists):
-        reason = "" if trait.read == "plain" else "is read as it is; leave folded() and as_number() out."
-    else:
-        single = is_number(measure) or isinstance(measure, MostFrequent)
-        op = node.op if isinstance(node, Compare) else "=="
-        values = (node.value,) if isinstance(node, Compare) else node.values
-        if trait.read == "folded" or (trait.read == "number" and not is_number(measure)):
-            reason = "is read as it is; leave folded() and as_number() out."
-        elif node.every and single:
-            reason = "is one value; leave every() out."
-        elif is_number(measure) and op in _TEXT_OPS:
-            reason = f"is a number, and {op} looks at texts."
-        else:
-            reason = next((each for each in (misfit(measure, op, value) for value in values) if each), "")
+        return AllOf(()) if is_counted(measure) else Exists(measure)
+    reason = _no_answer(node, trait, measure)
     if reason:
         raise RuleError(f"trait({key!r}) is a computed trait, which {reason}", place)
     return replace(node, operand=measure)
+
+
+def _no_answer(node: Compare | OneOf, trait: Trait, measure: Measure) -> str:
+    """Why a figure has no answer to a question; an empty text when it has."""
+    op = node.op if isinstance(node, Compare) else "=="
+    values = (node.value,) if isinstance(node, Compare) else node.values
+    if trait.read == "folded" or (trait.read == "number" and not is_number(measure)):
+        return "is read as it is; leave folded() and as_number() out."
+    if node.every and (is_number(measure) or isinstance(measure, MostFrequent)):
+        return "is one value; leave every() out."
+    if is_number(measure) and op in _TEXT_OPS:
+        return f"is a number, and {op} looks at texts."
+    return next((each for each in (misfit(measure, op, value) for value in values) if each), "")

@@ -31,6 +31,7 @@ __all__ = [
     "checked_text",
     "duration_of",
     "instant_of",
+    "is_counted",
     "is_number",
     "listed",
     "misfit",
@@ -206,8 +207,18 @@ def is_number(operand: Operand) -> bool:
     return isinstance(operand, (ActiveDays, Aggregate, Count, Distinct, Quantile, Recency))
 
 
+def is_counted(operand: Operand) -> bool:
+    """Say whether an operand is a count, which is 0 rather than missing.
+
+    Args:
+        operand: any.
+    """
+    return isinstance(operand, (ActiveDays, Count, Distinct))
+
+
 def _unfit_number(operand: Operand, number: float) -> str:
-    if isinstance(operand, (ActiveDays, Count, Distinct, Recency)) and (number < 0 or number != int(number)):
+    whole_only = is_counted(operand) or isinstance(operand, Recency)
+    if whole_only and (number < 0 or number != int(number)):
         return "is a whole number, so it is compared with a whole number from 0."
     summed = isinstance(operand, Aggregate) and operand.function in ("sum", "avg")
     if summed and (abs(number) >= _LARGEST_SUM or round(number, 9) != number):

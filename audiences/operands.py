@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from audiences.errors import RuleError
 from audiences.handles import Rule, Unfinished
-from audiences.literals import is_number, listed, value_for
+from audiences.literals import is_counted, is_number, listed, value_for
 from audiences.patterns import portable
 from audiences.rules import (
     ActiveDays,
@@ -66,7 +66,7 @@ class OperandHandle(Unfinished):
         """
         if self.each:
             raise RuleError(f"{self!r}.exists() has no meaning; leave every() out.")
-        if isinstance(self.operand, (ActiveDays, Count, Distinct)):
+        if is_counted(self.operand):
             raise RuleError(f"{self!r} always has a value, 0 included; compare it with a number.")
         if isinstance(self.operand, (Trait, Property)):
             return Rule(Exists(replace(self.operand, read="plain")))

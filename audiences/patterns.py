@@ -34,7 +34,7 @@ _SPECIAL = frozenset("\\^$.|?*+()[]{}")
 _IN_CLASS = frozenset("\\^-[]&~|")
 _CONTROLS = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v"}
 _SHOWN = {value: f"\\{key}" for key, value in _CONTROLS.items()}
-_SIGNS = {(0, None): "*", (1, None): "+", (0, 1): "?", (1, 1): ""}
+_SIGNS = {(0, None): "*", (1, None): "+", (0, 1): "?"}
 _Ranges = tuple[tuple[int, int], ...]
 _DIGITS: _Ranges = ((0x30, 0x39),)
 _WORD: _Ranges = ((0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A))
@@ -213,7 +213,7 @@ class _Reader:
         if times > _MOST_TIMES:
             self.refuse(start, f"more than {_MOST_TIMES:,} repetitions")
         size = part.size * max(1, least + 1 if most is None else most)
-        return _Part(_repetition(part.grouped(), least, most), size, times, "repetition")
+        return _Part(_repetition(part, least, most), size, times, "repetition")
 
     def _bounds(self) -> tuple[int, int | None] | None:
         for sign, bounds in (("*", (0, None)), ("+", (1, None)), ("?", (0, 1))):
@@ -295,29 +295,33 @@ def _joined(parts: list[_Part], sign: str, kind: Literal["branch", "choice"]) ->
     return _Part(text, sum(part.size for part in parts), max(part.times for part in parts), kind)
 
 
-def _repetition(text: str, least: int, most: int | None) -> str:
+def _repetition(part: _Part, least: int, most: int | None) -> str:
+    text = part.grouped()
     if (least, most) in _SIGNS:
         return text + _SIGNS[least, most]
     if most is None:
-        return f"{text}{{{least},}}" if least <= _POSTGRES_TIMES else f"{_exactly(text, least)}{text}*"
+        return f"{text}{{{least},}}" if least <= _POSTGRES_TIMES else f"{_exactly(part, least)}{text}*"
     if least == most:
-        return _exactly(text, least)
+        return _exactly(part, least)
     if most <= _POSTGRES_TIMES:
         return f"{text}{{{least},{most}}}"
-    return (_exactly(text, least) if least else "") + _at_most(text, most - least)
+    return (_exactly(part, least) if least else "") + _at_most(part, most - least)
 
 
-def _exactly(text: str, times: int) -> str:
+def _exactly(part: _Part, times: int) -> str:
+    if times == 1:
+        return part.text
     whole, rest = divmod(times, _POSTGRES_TIMES)
     if not whole:
-        return f"{text}{{{rest}}}"
-    full = f"{text}{{{_POSTGRES_TIMES}}}"
-    return (f"(?:{full}){{{whole}}}" if whole > 1 else full) + (_repetition(text, rest, rest) if rest else "")
+        return f"{part.grouped()}{{{rest}}}"
+    full = f"{part.grouped()}{{{_POSTGRES_TIMES}}}"
+    return (f"(?:{full}){{{whole}}}" if whole > 1 else full) + (_exactly(part, rest) if rest else "")
 
 
-def _at_most(text: str, times: int) -> str:
+def _at_most(part: _Part, times: int) -> str:
     whole, rest = divmod(times, _POSTGRES_TIMES)
-    return f"{text}{{0,{_POSTGRES_TIMES}}}" * whole + (_repetition(text, 0, rest) if rest else "")
+    full = f"{part.grouped()}{{0,{_POSTGRES_TIMES}}}" * whole
+    return full + (_repetition(part, 0, rest) if rest else "")
 
 
 def _literal(sign: str) -> str:

@@ -98,8 +98,8 @@ SENTENCES: list[tuple[Callable[[], Combinable], str]] = [
     ),
     (
         lambda: ORDERS.where((prop("amount").as_number() > 5) | (prop("v").every() == 1)),
-        "did “Order Completed” with an amount that is above 5 (numeric texts read as numbers) or a v of which "
-        "every element is 1",
+        "did “Order Completed” with an amount that is above 5 (numeric texts read as numbers) or a v of "
+        "which every element is 1",
     ),
     (
         lambda: ORDERS.within(days(90)).sum("revenue") >= 1500,
