@@ -110,3 +110,11 @@ def house(tmp_path: Path) -> Iterator[House]:
     """A house in a folder of its own."""
     with open_house(tmp_path, IdentityRules(phone(limit=3))) as house:
         yield house
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Warehouse]:
+    """An empty warehouse on every engine that rules are compiled for."""
+    opened = open_warehouse("duckdb:///:memory:")
+    yield opened
+    opened.close()

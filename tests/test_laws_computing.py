@@ -27,7 +27,9 @@ from tests.strategies import AS_OF, rules, worlds
 NEEDED = ("memberships", "touched_profiles", "settings")
 LATER = (timedelta(0), timedelta(seconds=1), timedelta(hours=1), timedelta(days=1), timedelta(days=40))
 relaxed = settings(
-    max_examples=int(__import__("os").environ.get("N","30")),phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=int(__import__("os").environ.get("N", "30")),
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
 
@@ -120,5 +122,3 @@ def test_looking_at_the_few_that_changed_is_looking_at_everybody(
             assert change.size == len(expected[group.key])
         again = compute(warehouse, audiences, question, run=f"again {number}")
         assert all((each.entered, each.exited) == (0, 0) for each in again)
-
-
