@@ -156,6 +156,7 @@ class OperandHandle(Unfinished):
         if not isinstance(pattern, str):
             raise RuleError(f"{where} takes a pattern as a text, for example matches('^[0-9]+$').")
         self._only_texts(where)
+        self._value("matches", pattern, where)
         return Rule(Compare(self.operand, "matches", Text(portable(pattern, where)), self.each))
 
     def includes_all(self, values: Iterable[Scalar]) -> Rule:

@@ -208,6 +208,8 @@ class _Reader:
             }
             self.refuse(self.at, f"{what[sign]}; put the first one into ( )")
         least, most = bounds
+        if least == most == 1:
+            return part
         # RE2 counts {2,} as 2 and looks at nested repetitions together
         times = part.times * max(1, least if most is None else most)
         if times > _MOST_TIMES:

@@ -143,7 +143,7 @@ def _check(node: exp.Expr) -> None:
         case exp.With() if node.args.get("recursive"):
             raise RuleError("A query may not be recursive; write out the steps.")
         case exp.CTE() if node.alias.lower() in RELATIONS:
-            raise RuleError(f"WITH {node.alias} hides the relation of that name; name it differently.")
+            raise RuleError(f"{node.alias} of WITH hides the relation of that name; name it differently.")
         case exp.Join() if str(node.args.get("method") or "").upper() == "POSITIONAL":
             raise RuleError("A positional join depends on the order of rows; join ON a condition.")
         case exp.Distinct() if node.args.get("on"):

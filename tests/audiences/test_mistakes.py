@@ -88,6 +88,7 @@ MISTAKES: list[tuple[Callable[[], object], str]] = [
     (lambda: trait("a").folded().as_number(), "one way only"),
     (lambda: trait("a").folded().matches("x"), "can't follow folded"),
     (lambda: trait("a").matches("a.*?"), "lazy"),
+    (lambda: trait("a").as_number().matches("a"), "as_number"),
     (lambda: trait("a").matches(5), "pattern as a text"),  # type: ignore[arg-type]
     (lambda: trait("a").within_last(7), "days(7)"),  # type: ignore[arg-type]
     (lambda: trait("a").folded().within_last(days(7)), "reads a date"),
