@@ -16,8 +16,9 @@ from typing import Literal, cast
 from sqlglot import exp
 
 from audiences.audience import Audience
+from audiences.comparing import in_window
 from audiences.computed import ComputedTrait
-from audiences.conditions import Conditions, OfEvents, in_window, is_figure
+from audiences.conditions import Conditions, OfEvents, is_figure
 from audiences.engines import ENGINES, Engine
 from audiences.facts import Facts
 from audiences.kinds import Kinds
@@ -26,12 +27,12 @@ from audiences.order import depends_on, in_order
 from audiences.relations import Manual, relation
 from audiences.rules import Events, Named, Node, OfAccount, OfProfiles, Operand, Path, Selection
 from audiences.scans import event_scan
+from audiences.scope import Subject
 from audiences.sealed import NOTHING_PERSONAL, Privacy
 
 __all__ = ["Question", "compile_answers", "compile_audiences", "compile_rows", "gathered_facts", "selected"]
 
-Of = Literal["profile", "account"]
-_OWNER: dict[Of, Literal["profile_id", "account"]] = {"profile": "profile_id", "account": "account"}
+_OWNER: dict[Subject, Literal["profile_id", "account"]] = {"profile": "profile_id", "account": "account"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def compile_audiences(
     Raises:
         RuleError: a circle, an unknown audience, or a question that can't be asked of a sealed field.
     """
-    of: Of = audiences[0].of if audiences else "profile"
+    of: Subject = audiences[0].of if audiences else "profile"
     known = question.audiences or {each.key: each for each in audiences}
     scope = _Scope(replace(question, audiences=known), of, lambda key: exp.column(key, quoted=True))
     asked_for = {each.key for each in audiences}
@@ -96,7 +97,7 @@ def compile_audiences(
 
 
 def compile_answers(
-    rules: Mapping[str, Node], values: Mapping[str, Operand], question: Question, of: Of = "profile"
+    rules: Mapping[str, Node], values: Mapping[str, Operand], question: Question, of: Subject = "profile"
 ) -> exp.Select:
     """Write the query that answers some rules and figures by name; audiences that they name are worked out.
 
@@ -138,7 +139,7 @@ def gathered_facts(audiences: Sequence[Audience], question: Question) -> Facts:
     return scope.facts
 
 
-def compile_rows(events: Events, question: Question, of: Of = "profile") -> exp.Select:
+def compile_rows(events: Events, question: Question, of: Subject = "profile") -> exp.Select:
     """Write the query of the visible events of a selection: `id`, `occurred_at`, `message_id`.
 
     Args:
@@ -152,7 +153,7 @@ def compile_rows(events: Events, question: Question, of: Of = "profile") -> exp.
 class _Scope:
     """Profiles or accounts: whose rows are read, and what is asked of them."""
 
-    def __init__(self, question: Question, of: Of, members: Callable[[str], exp.Expr]) -> None:
+    def __init__(self, question: Question, of: Subject, members: Callable[[str], exp.Expr]) -> None:
         self.question = question
         self.of = of
         self.owner = _OWNER[of]
@@ -338,7 +339,7 @@ class _Scope:
 
     def _nested(self, rules: Sequence[OfProfiles | OfAccount]) -> tuple[exp.Select, list[str]]:
         """Rules about the profiles of each account, or the accounts of each profile: one row an owner."""
-        other: Of = "account" if self.of == "profile" else "profile"
+        other: Subject = "account" if self.of == "profile" else "profile"
         inner = replace(self.question, only=None)
         scope = _Scope(inner, other, lambda key: scope.membership(self.question.audiences[key]))
         scope.conditions.place = self.conditions.place

@@ -47,7 +47,7 @@ __all__ = [
 _MOST = 3
 """When more than a third of the profiles have to be looked at, looking at all of them is cheaper."""
 
-Wanted = Audience | ComputedTrait
+_Wanted = Audience | ComputedTrait
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +81,12 @@ class _Batch:
 
     kind: str
     since: tuple[datetime, int] | None
-    wanted: tuple[Wanted, ...]
+    wanted: tuple[_Wanted, ...]
 
 
 def compute(
     warehouse: Warehouse,
-    wanted: Sequence[Wanted],
+    wanted: Sequence[_Wanted],
     question: Question,
     *,
     run: str,
@@ -207,11 +207,11 @@ def compute_values(
     }
 
 
-def _kind(wanted: Wanted) -> str:
+def _kind(wanted: _Wanted) -> str:
     return "trait" if isinstance(wanted, ComputedTrait) else wanted.of
 
 
-def _rules(wanted: Wanted, audiences: Mapping[str, Audience]) -> Iterable[object]:
+def _rules(wanted: _Wanted, audiences: Mapping[str, Audience]) -> Iterable[object]:
     """The rule and those of everything that it is built on."""
     if isinstance(wanted, ComputedTrait):
         yield wanted.operand
@@ -223,13 +223,13 @@ def _rules(wanted: Wanted, audiences: Mapping[str, Audience]) -> Iterable[object
 
 def _batches(
     warehouse: Warehouse,
-    wanted: Sequence[Wanted],
+    wanted: Sequence[_Wanted],
     known: Mapping[str, Computation],
     question: Question,
     *,
     everybody: bool,
 ) -> list[_Batch]:
-    grouped: dict[tuple[str, tuple[datetime, int] | None], list[Wanted]] = {}
+    grouped: dict[tuple[str, tuple[datetime, int] | None], list[_Wanted]] = {}
     for each in wanted:
         before = known.get(each.key)
         since = None
@@ -264,7 +264,7 @@ def with_parts_of(audiences: Sequence[Audience], known: Mapping[str, Audience]) 
     return list(found.values())
 
 
-def looks_at_everybody(wanted: Wanted, audiences: Mapping[str, Audience]) -> bool:
+def looks_at_everybody(wanted: _Wanted, audiences: Mapping[str, Audience]) -> bool:
     """Whether it has to be computed for everybody each time.
 
     Args:
@@ -330,7 +330,7 @@ def _store(
 
 
 def _next_version(
-    wanted: Wanted, before: Computation | None, size: int, question: Question, seen: int, run: str
+    wanted: _Wanted, before: Computation | None, size: int, question: Question, seen: int, run: str
 ) -> Computation:
     return Computation(
         key=wanted.key,

@@ -9,13 +9,14 @@ from typing import Literal, assert_never, cast
 
 from sqlglot import exp
 
+from audiences.comparing import as_number, in_window, is_order, ordered
 from audiences.engines import Engine
 from audiences.engines.engine import Kind, Question
 from audiences.engines.texts import fold
 from audiences.errors import RuleError
 from audiences.facts import Fact, Facts
 from audiences.kinds import Kinds
-from audiences.periods import calendar_days, span_of
+from audiences.periods import calendar_days
 from audiences.rules import (
     ActiveDays,
     Aggregate,
@@ -40,7 +41,6 @@ from audiences.rules import (
     OfProfiles,
     OneOf,
     Operand,
-    OrderOp,
     Path,
     Pick,
     Property,
@@ -58,22 +58,16 @@ from audiences.rules import (
     Trait,
     UniqueList,
 )
-from audiences.sealed import Place, Privacy
-from audiences.terms import Ago, Duration, Flag, Instant, Number, Text, Value, Window
+from audiences.sealed import Privacy, refuse_sealed, sealed_literal
+from audiences.terms import Ago, Duration, Flag, Instant, Number, Text, Value
 
-__all__ = ["Conditions", "OfEvents", "as_number", "in_window", "is_figure", "ordered"]
+__all__ = ["Conditions", "OfEvents", "is_figure"]
 
 _DAY = 86_400_000_000
 _UNIT = 2**64
+_NO_DATES = "they are no dates; keep what the rule needs in a trait of its own, such as a renewal date"
 _TEXT, _NUMBER, _FLAG = (frozenset({each}) for each in ("text", "number", "flag"))
 _SCALARS = _TEXT | _NUMBER | _FLAG
-_ORDER: dict[OrderOp, type[exp.Binary]] = {
-    "==": exp.EQ,
-    "<": exp.LT,
-    "<=": exp.LTE,
-    ">": exp.GT,
-    ">=": exp.GTE,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +249,7 @@ class Conditions:
                 return self.engine.number(self.value(operand))
 
     def _figure_is(self, operand: Operand, op: CompareOp, value: Value) -> exp.Expr:
-        if not isinstance(value, Number) or op not in _ORDER:
+        if not isinstance(value, Number) or not is_order(op):
             return exp.false()
         number = value.value
         match operand:
@@ -325,7 +319,7 @@ class Conditions:
                     held = engine.known(value, "text") if known == _TEXT else engine.text(value)
                     if read == "folded":
                         held, text = engine.folded(held), fold(text)
-                    if op in _ORDER:
+                    if is_order(op):
                         return ordered(engine.ordered_text(held), op, exp.Literal.string(text))
                     return engine.asks_text(held, op, text)  # type: ignore[arg-type]
                 case Number(number):
@@ -345,7 +339,7 @@ class Conditions:
         return question
 
     def _about_date(self, operand: Trait, asks: Question) -> exp.Expr:
-        self._plain_only(operand, "dates are compared")
+        refuse_sealed(self.privacy, operand, _NO_DATES, self.owner, self.place)
         return self.engine.any_element(
             self.value(operand), lambda value: asks(self.engine.moment(value)), every=False
         )
@@ -363,7 +357,7 @@ class Conditions:
                 return moment > self.engine.instant(self.as_of + delta)
 
     def _recurs(self, operand: Trait, days: tuple[str, ...]) -> exp.Expr:
-        self._plain_only(operand, "dates recur")
+        refuse_sealed(self.privacy, operand, _NO_DATES, self.owner, self.place)
 
         def question(value: exp.Expr) -> exp.Expr:
             start, length = exp.Literal.number(6), exp.Literal.number(5)
@@ -413,94 +407,16 @@ class Conditions:
             enough = ordered(rank, "<=", exp.Mul(this=having, expression=as_number(share or 0.0)))
         return exp.and_(figure.copy().is_(exp.null()).not_(), enough)
 
+    def _sealed(self, operand: Operand, op: CompareOp, value: Value) -> Value:
+        return sealed_literal(self.privacy, operand, op, value, of=self.owner, place=self.place)
+
+    def _unsealed(self, path: Path, what: str) -> None:
+        refuse_sealed(self.privacy, Property(path), f"there is no {what} of them", self.owner, self.place)
+
     def _within(self, value: exp.Expr, path: tuple[str, ...] | list[str]) -> exp.Expr:
         for key in path:
             value = self.engine.into(value, key)
         return value
-
-    def _sealed(self, operand: Operand, op: CompareOp, value: Value) -> Value:
-        place, path = self._field(operand)
-        if place is None or not self.privacy.is_personal(place, path):
-            return value
-        if op == "==" and isinstance(value, Text) and _reading(operand) == "plain":
-            token = self.privacy.tokenise(place, path, value.value)
-            if token is not None:
-                return Text(token)
-        raise RuleError(
-            f"{'.'.join(path)!r} is personal, so its values are sealed: only ==, != and is_in with texts, "
-            "and exists(), work on it.",
-            self.place,
-        )
-
-    def _field(self, operand: Operand) -> tuple[Place | None, Path]:
-        match operand:
-            case Trait(path):
-                return "trait" if self.owner == "profile_id" else "account_trait", path
-            case Property(path) | Pick(_, _, path) | MostFrequent(_, path) | UniqueList(_, path):
-                return "property", path
-            case _:
-                return None, ()
-
-    def _unsealed(self, path: Path, what: str) -> None:
-        if self.privacy.is_personal("property", path):
-            raise RuleError(
-                f"{'.'.join(path)!r} is personal, so its values are sealed: there is no {what} of them.",
-                self.place,
-            )
-
-    def _plain_only(self, operand: Trait, what: str) -> None:
-        place, path = self._field(operand)
-        if place is not None and self.privacy.is_personal(place, path):
-            raise RuleError(
-                f"{'.'.join(path)!r} is personal, so its values are sealed: no {what} there; keep what the "
-                "rule needs in a trait of its own, such as a renewal date.",
-                self.place,
-            )
-
-
-def in_window(window: Window | None, at: exp.Expr, as_of: datetime, engine: Engine) -> exp.Expr | None:
-    """The condition that an instant lies in a window; None when every visible one does.
-
-    Args:
-        window: as in the rule.
-        at: the instant's SQL.
-        as_of: the instant of evaluation, aware.
-        engine: whose SQL.
-    """
-    span = span_of(window, as_of)
-    conditions: list[exp.Expr] = []
-    if span.start is not None:
-        start = engine.instant(span.start)
-        conditions.append(ordered(at.copy(), ">=" if span.with_start else ">", start))
-    # what lies at or before as_of is all that is visible
-    if span.end is not None and not (span.end == as_of and span.with_end):
-        end = engine.instant(span.end)
-        conditions.append(ordered(at.copy(), "<=" if span.with_end else "<", end))
-    return exp.and_(*conditions) if conditions else None
-
-
-def ordered(left: exp.Expr, op: CompareOp, right: exp.Expr) -> exp.Expr:
-    """Compare two SQL values.
-
-    Args:
-        left: the left side.
-        op: one of the five orders.
-        right: the right side.
-    """
-    match op:
-        case "==" | "<" | "<=" | ">" | ">=":
-            return _ORDER[op](this=left, expression=right)
-        case _:
-            raise AssertionError("only texts contain, start or end with something, or match")
-
-
-def as_number(number: float) -> exp.Expr:
-    """A number as a 64-bit float literal.
-
-    Args:
-        number: finite.
-    """
-    return exp.cast(exp.Literal.string(repr(number)), "DOUBLE")
 
 
 def is_figure(operand: Operand) -> bool:

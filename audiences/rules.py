@@ -219,12 +219,9 @@ Measure = (
     | Recency
     | QueryValue
 )
-"""A figure of one profile; what a computed trait holds."""
+"""A figure of one profile."""
 
 Operand = Trait | Property | Measure
-
-
-# -------------------------------------------------------------------------------------------- conditions
 
 
 @dataclass(frozen=True, slots=True)

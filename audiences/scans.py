@@ -8,7 +8,8 @@ from typing import cast
 
 from sqlglot import exp
 
-from audiences.conditions import Conditions, OfEvents, as_number, in_window
+from audiences.comparing import as_number, in_window
+from audiences.conditions import Conditions, OfEvents
 from audiences.facts import Fact
 from audiences.periods import span_of
 from audiences.rules import Events, Node, Reading, Selection
