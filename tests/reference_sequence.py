@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Several
+from datetime import timedelta
 from typing import Any
 
 from audiences.rules import Exclusion, Path, Sequence
@@ -28,20 +29,14 @@ def sequence_holds(sequence: Sequence, subject: Subject) -> bool:
     return extended([])
 
 
-def comes_after(sequence: Sequence, later: Event, earlier: Event) -> bool:
-    """Strictly: at a later instant; loosely: later in the order of (occurred_at, message_id)."""
-    if sequence.ties == "strict":
-        return later.occurred_at > earlier.occurred_at
-    return (later.occurred_at, later.message_id) > (earlier.occurred_at, earlier.message_id)
-
-
 def step_holds(sequence: Sequence, picked: Several[Event], event: Event, position: dict[str, int]) -> bool:
     """Whether an event may be the next step after those that were picked."""
     step, previous = sequence.steps[len(picked)], picked[-1]
+    passed = event.occurred_at - previous.occurred_at
     since_then = event.occurred_at - (previous if step.since == "previous" else picked[0]).occurred_at
     later_by = position[event.message_id] - position[previous.message_id]
     return (
-        comes_after(sequence, event, previous)
+        (passed > timedelta(0) if sequence.ties == "strict" else passed >= timedelta(0))
         and (step.within is None or since_then <= step.within.delta)
         and (step.after is None or since_then >= step.after.delta)
         and (step.within_events is None or 1 <= later_by <= step.within_events)
@@ -77,8 +72,8 @@ def is_broken(sequence: Sequence, exclusion: Exclusion, picked: Several[Event], 
         if until > subject.as_of:
             return True
     return any(
-        (start is None or comes_after(sequence, event, start))
-        and (end is None or comes_after(sequence, end, event))
+        (start is None or event.occurred_at > start.occurred_at)
+        and (end is None or event.occurred_at < end.occurred_at)
         and (until is None or event.occurred_at <= until)
         and all(common([event, picked[0]], path) is not None for path in sequence.same)
         for event in chosen(exclusion.events, subject)

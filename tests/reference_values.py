@@ -31,8 +31,8 @@ ABOUT_TEXT: dict[str, Callable[[str, str], bool]] = {
     "matches": lambda held, pattern: expression(pattern).search(held) is not None,
 }
 ISO_8601 = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
-    r"([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?)?"
+    r"[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}"
+    r"([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-](0[0-9]|1[0-4]):[0-9]{2})?)?"
 )
 NUMERIC = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{1,9})?")
 PART_OF_A_PATTERN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\$", re.DOTALL)
@@ -89,11 +89,9 @@ def read_one(value: Any, reading: Reading) -> Any:
 
 
 def folded(text: str) -> str:
-    """A text without combining marks, in lower case, letter by letter."""
-    bare = "".join(
-        each for each in unicodedata.normalize("NFD", text) if not unicodedata.category(each).startswith("M")
-    )
-    return "".join(each.lower() for each in unicodedata.normalize("NFC", bare))
+    """A text without accents, in lower case, letter by letter; both small sigmas are one."""
+    bare = re.sub("[\u0300-\u036f]", "", unicodedata.normalize("NFD", text))
+    return "".join(each.lower() for each in unicodedata.normalize("NFC", bare)).replace("\u03c2", "\u03c3")
 
 
 def expression(pattern: str) -> re.Pattern[str]:
@@ -173,7 +171,10 @@ def compared(held: Any, op: CompareOp, value: Value) -> bool:
 
 
 def instant(value: Any) -> datetime | None:
-    """The instant that an ISO 8601 text names, in UTC when it names no zone; None for all else."""
+    """The instant that an ISO 8601 text names, in UTC when it names no zone; None for all else.
+
+    Years before 1000, with which some programs say "not set", are no dates.
+    """
     if not isinstance(value, str) or not ISO_8601.fullmatch(value):
         return None
     try:

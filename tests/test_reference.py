@@ -26,7 +26,6 @@ from audiences.rules import (
     Not,
     OfAccount,
     OfProfiles,
-    Prefixed,
     Sequence,
     Step,
     Top,
@@ -242,36 +241,41 @@ def test_an_answer_changes_at_an_edge_only(world: World, rule: Node, other: Node
     world=worlds(),
     first=names,
     second=names,
+    between=st.none() | names,
     within=st.none() | lengths,
-    between=st.booleans(),
     ties=st.sampled_from(["strict", "loose"]),
 )
 def test_two_steps_are_the_nearest_two(
-    world: World, first: str, second: str, within: Duration | None, between: bool, ties: Any
+    world: World, first: str, second: str, between: str | None, within: Duration | None, ties: Any
 ) -> None:
-    """For each second step the latest first step before it decides, also about what may not lie between."""
-    excluded = Events(Prefixed("%"))
+    """For each second step the nearest first step before it decides, also about what may not lie between."""
     sequence = Sequence(
         (Step(Events(Named((first,)))), Step(Events(Named((second,))), within)),
-        (Exclusion(excluded, 0, 1),) if between else (),
+        () if between is None else (Exclusion(Events(Named((between,))), 0, 1),),
         ties=ties,
     )
 
-    def place(event: Any) -> Any:
-        return event.occurred_at if ties == "strict" else (event.occurred_at, event.message_id)
-
     def happened(person: Person) -> bool:
         seen = [each for each in person.events if each.received_at <= AS_OF and each.occurred_at <= AS_OF]
-        for end in (each for each in seen if each.name == second):
-            starts = [each for each in seen if each.name == first and place(each) < place(end)]
-            if not starts:
+        for end in seen:
+            starts = [
+                each.occurred_at
+                for each in seen
+                if each.name == first
+                and each is not end
+                and (
+                    each.occurred_at < end.occurred_at
+                    if ties == "strict"
+                    else each.occurred_at <= end.occurred_at
+                )
+            ]
+            if end.name != second or not starts:
                 continue
-            start = max(starts, key=place)
-            near = within is None or end.occurred_at - start.occurred_at <= within.delta
-            broken = between and any(
-                each.name.startswith("%") and place(start) < place(each) < place(end) for each in seen
+            near = within is None or end.occurred_at - max(starts) <= within.delta
+            clean = not any(
+                each.name == between and max(starts) < each.occurred_at < end.occurred_at for each in seen
             )
-            if near and not broken:
+            if near and clean:
                 return True
         return False
 

@@ -25,7 +25,7 @@ from audiences.rules import (
     Relative,
     Trait,
 )
-from audiences.terms import Ago, Calendar, Flag, Instant, Last, Number, Text, Value, Window
+from audiences.terms import Ago, Calendar, Dates, Flag, Instant, Last, Number, Text, Value, Window
 from tests.reference import Change, Event, Person
 from tests.reference_events import inside
 from tests.reference_values import MISSING, dig, folded, read
@@ -94,6 +94,9 @@ def test_numeric_texts_are_read_as_numbers_on_request(held: Any, found: Any) -> 
         ("\u0130", "i"),
         ("\u00df", "\u00df"),
         ("\uac01", "\uac01"),
+        ("ΟΔΟΣ", "οδοσ"),
+        ("οδός", "οδοσ"),
+        ("हिन्दी", "हिन्दी"),
         ("5%", "5%"),
     ],
 )
@@ -128,6 +131,8 @@ def test_folding_drops_case_and_accents(text: str, found: str) -> None:
         ("20260601T120000Z", "==", Instant(AS_OF), False),
         ("2026-02-30", "<", Instant(AS_OF), False),
         (20260601, "<", Instant(AS_OF), False),
+        ("0001-01-01T00:00:00Z", "<", Instant(AS_OF), False),
+        ("2026-06-01T12:00:00+15:00", "<", Instant(AS_OF), False),
         ([1, 5], "==", Number(5), True),
         ([[5], {"a": 5}], "==", Number(5), False),
         ({"a": 5}, "==", Number(5), False),
@@ -281,6 +286,18 @@ def test_bounds_say_what_happens_at_the_ends(bounds: Any, found: tuple[bool, boo
     """Of the instant a week ago, and of now."""
     window = Last(WEEK, bounds)
     assert (inside(window, ago(days=7), AS_OF), inside(window, AS_OF, AS_OF)) == found
+
+
+def test_dates_begin_and_end_where_they_say() -> None:
+    """What begins with an instant has it, what ends with it does not; a side may be open."""
+    start, end = ago(days=2), ago(days=1)
+    for dates, found in [
+        (Dates(start, end), (False, True, False)),
+        (Dates(None, end), (True, True, False)),
+        (Dates(start, None), (False, True, True)),
+    ]:
+        around = (start - timedelta(microseconds=1), start, end)
+        assert tuple(inside(dates, at, AS_OF) for at in around) == found
 
 
 def counted(window: Window) -> Count:
