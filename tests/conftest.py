@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
@@ -26,6 +26,7 @@ from identity.resolve import ResolveReport, resolve
 from identity.store.ledger import Ledger
 from identity.store.warehouse import Warehouse, open_warehouse
 from identity.tables import create_tables
+from tests.postgres_server import fresh_schema, installations, server
 
 # a busy machine is no bug; CI repeats what it has seen
 settings.register_profile("house", deadline=None, derandomize="CI" in os.environ)
@@ -110,3 +111,33 @@ def house(tmp_path: Path) -> Iterator[House]:
     """A house in a folder of its own."""
     with open_house(tmp_path, IdentityRules(phone(limit=3))) as house:
         yield house
+
+
+@pytest.fixture(scope="session")
+def postgres_servers() -> Iterator[Callable[[str], str]]:
+    """Gives the URL of a server of a major version of PostgreSQL, started when it is first asked for."""
+    with ExitStack() as running:
+        urls: dict[str, str] = {}
+
+        def started(version: str) -> str:
+            if not installations():
+                pytest.skip("PostgreSQL is not on this machine")
+            if version not in urls:
+                urls[version] = running.enter_context(server(installations()[version]))
+            return urls[version]
+
+        yield started
+
+
+@pytest.fixture(scope="session")
+def postgres_schemas(postgres_servers: Callable[[str], str]) -> Iterator[Callable[[str], str]]:
+    """Gives the URL of a new, empty schema in a major version of PostgreSQL."""
+    with ExitStack() as made:
+        yield lambda version: made.enter_context(fresh_schema(postgres_servers(version)))
+
+
+@pytest.fixture
+def postgres_url(postgres_servers: Callable[[str], str]) -> Iterator[str]:
+    """The URL of a new, empty schema in the oldest PostgreSQL that is here."""
+    with fresh_schema(postgres_servers(next(iter(installations()), ""))) as url:
+        yield url
