@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
@@ -26,6 +26,7 @@ from identity.resolve import ResolveReport, resolve
 from identity.store.ledger import Ledger
 from identity.store.warehouse import Warehouse, open_warehouse
 from identity.tables import create_tables
+from tests.postgres_server import fresh_schema, installations, server
 
 # a busy machine is no bug; CI repeats what it has seen
 settings.register_profile("house", deadline=None, derandomize="CI" in os.environ)
@@ -91,7 +92,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=Path,
         default=Path(__file__).parent / "fixtures" / "golden",
         metavar="DIR",
-        help="folder with identity_cases.jsonl, rule_cases.jsonl (default: tests/fixtures/golden)",
+        help="folder with identity_cases.jsonl (default: tests/fixtures/golden)",
     )
 
 
@@ -112,9 +113,43 @@ def house(tmp_path: Path) -> Iterator[House]:
         yield house
 
 
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Warehouse]:
-    """An empty warehouse on every engine that rules are compiled for."""
-    opened = open_warehouse("duckdb:///:memory:")
+@pytest.fixture(scope="session")
+def postgres_servers() -> Iterator[Callable[[str], str]]:
+    """Gives the URL of a server of a major version of PostgreSQL, started when it is first asked for."""
+    with ExitStack() as running:
+        urls: dict[str, str] = {}
+
+        def started(version: str) -> str:
+            if not installations():
+                pytest.skip("PostgreSQL is not on this machine")
+            if version not in urls:
+                urls[version] = running.enter_context(server(installations()[version]))
+            return urls[version]
+
+        yield started
+
+
+@pytest.fixture(scope="session")
+def postgres_schemas(postgres_servers: Callable[[str], str]) -> Iterator[Callable[[str], str]]:
+    """Gives the URL of a new, empty schema in a major version of PostgreSQL."""
+    with ExitStack() as made:
+        yield lambda version: made.enter_context(fresh_schema(postgres_servers(version)))
+
+
+@pytest.fixture
+def postgres_url(postgres_servers: Callable[[str], str]) -> Iterator[str]:
+    """The URL of a new, empty schema in the oldest PostgreSQL that is here."""
+    with fresh_schema(postgres_servers(next(iter(installations()), ""))) as url:
+        yield url
+
+
+@pytest.fixture(scope="module", params=["duckdb", "postgres"])
+def engine(request: pytest.FixtureRequest) -> Iterator[Warehouse]:
+    """An empty warehouse on every engine that runs rules here."""
+    url = "duckdb:///:memory:"
+    if request.param == "postgres":
+        schemas = request.getfixturevalue("postgres_schemas")
+        url = schemas(next(iter(installations()), ""))
+    opened = open_warehouse(url)
     yield opened
     opened.close()

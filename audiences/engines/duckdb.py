@@ -37,7 +37,8 @@ ELSE NFC_NORMALIZE(__text) END), 'ς', 'σ')
 _EXACT = """
 CASE WHEN ABS(__number) < 4194304 THEN CAST(__number AS DECIMAL(38, 9))
 WHEN ABS(__number) < 4294967296 THEN CAST(CAST(__number AS DECIMAL(38, 6)) AS DECIMAL(38, 9))
-ELSE CAST(CAST(__number AS DECIMAL(38, 3)) AS DECIMAL(38, 9)) END
+WHEN ABS(__number) < 4398046511104 THEN CAST(CAST(__number AS DECIMAL(38, 3)) AS DECIMAL(38, 9))
+ELSE CAST(CAST(TRUNC(__number) AS BIGINT) AS DECIMAL(38, 9)) END
 """
 
 
@@ -84,7 +85,7 @@ class DuckDB:
         # a CASE, not an AND: casting an object to text fails as a whole when two keys differ in case only
         return exp.Case().when(_kind(value).eq("VARCHAR"), _try(value, "TEXT"))
 
-    def number(self, value: exp.Expr) -> exp.Expr:
+    def number(self, value: exp.Expr) -> exp.Case:
         """The number that a stored value is, as 64-bit float; NULL when it is none, or too large for one."""
         finite = _call("isfinite", _try(value, "DOUBLE"))
         return exp.Case().when(exp.and_(_is_number(value), finite), _try(value, "DOUBLE"))
@@ -155,7 +156,7 @@ class DuckDB:
         return _call("md5", text.copy())
 
     def exact(self, number: exp.Expr) -> exp.Expr:
-        """A float below 10^18 as a decimal of nine, six or three exact digits after the point."""
+        """A float below 10^18 as a decimal with the digits after the point that it has for certain."""
         return fill("duckdb", _EXACT, number=number)
 
     def whole(self, number: exp.Expr) -> exp.Expr:

@@ -68,7 +68,7 @@ class Engine(Protocol):
         ...
 
     def moment(self, value: exp.Expr) -> exp.Expr:
-        """The instant (naive UTC) that an ISO-8601 text says, as `texts.INSTANT` writes it; NULL when none."""
+        """The instant (naive UTC) that a text of the form `texts.INSTANT` says; NULL when it is none."""
         ...
 
     def scalars(self, value: exp.Expr) -> exp.Expr:
@@ -112,8 +112,10 @@ class Engine(Protocol):
     # ------------------------------------------------------------------------------------ numbers
 
     def exact(self, number: exp.Expr) -> exp.Expr:
-        """A float below 10^18 as a decimal, exact to nine digits after the point below 2^22, six below 2^32,
-        three above; halves are rounded away from zero.
+        """A float below 10^18 as a decimal that can be summed exactly, rounded half away from zero.
+
+        It keeps the digits that a float of its size has for certain: nine after the point below 2^22, six
+        below 2^32, three below 2^42, and only the whole number above.
         """
         ...
 

@@ -62,7 +62,9 @@ ELSE REPLACE(NORMALIZE(TRANSLATE(LOWER(
 _EXACT = """
 CASE WHEN ABS(__number) < 4194304 THEN CAST(CAST(__number AS TEXT) AS DECIMAL(38, 9))
 WHEN ABS(__number) < 4294967296 THEN CAST(CAST(CAST(__number AS TEXT) AS DECIMAL(38, 6)) AS DECIMAL(38, 9))
-ELSE CAST(CAST(CAST(__number AS TEXT) AS DECIMAL(38, 3)) AS DECIMAL(38, 9)) END
+WHEN ABS(__number) < 4398046511104
+THEN CAST(CAST(CAST(__number AS TEXT) AS DECIMAL(38, 3)) AS DECIMAL(38, 9))
+ELSE CAST(CAST(TRUNC(__number) AS BIGINT) AS DECIMAL(38, 9)) END
 """
 
 
@@ -183,7 +185,7 @@ class Postgres:
         return _sql('MD5(__text) COLLATE "C"', text=text)
 
     def exact(self, number: exp.Expr) -> exp.Expr:
-        """A float below 10^18 as a decimal of nine, six or three exact digits after the point."""
+        """A float below 10^18 as a decimal with the digits after the point that it has for certain."""
         return _sql(_EXACT, number=number)
 
     def whole(self, number: exp.Expr) -> exp.Expr:

@@ -22,7 +22,7 @@ __all__ = [
 DECIMAL = "[+-]?[0-9]{1,15}(?:[.][0-9]{1,9})?"
 """The texts that `numeric` reads as numbers."""
 
-ZONE = "(?:Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])"
+ZONE = "(?:Z|[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00))"
 """How an instant ends that names its distance from UTC."""
 
 _LONG = "(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
@@ -35,7 +35,7 @@ INSTANT = f"{_DATE}(?:[T ]{_TIME}{ZONE}?)?"
 """The ISO-8601 texts that are instants, days that exist only; UTC when they name no zone.
 
 Years are 1000 to 9999: year 1, with which some programs say "not set", is no date. Hour 24 and second 60 are
-none either; offsets reach 14:59.
+none either; offsets reach 14:00, as they do on earth.
 """
 
 _FOLDABLE = (
@@ -133,7 +133,8 @@ def _foldable_letters() -> list[str]:
 
 
 def _class(ranges: tuple[tuple[int, int], ...], escape: Callable[[int], str]) -> str:
-    return f"[{''.join(f'{escape(first)}-{escape(last)}' for first, last in ranges)}]"
+    parts = (escape(first) if first == last else f"{escape(first)}-{escape(last)}" for first, last in ranges)
+    return f"[{''.join(parts)}]"
 
 
 def _in_python(code: int) -> str:

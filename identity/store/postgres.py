@@ -22,9 +22,9 @@ __all__ = ["PostgresWarehouse", "open_url"]
 _SETTINGS = (
     sql.SQL("SET TIME ZONE 'UTC'"),
     sql.SQL("SET extra_float_digits = 1"),
-    sql.SQL("SET client_min_messages = warning"),
+    sql.SQL("SET jit = off"),
 )
-"""What results would otherwise depend on."""
+"""What results would otherwise depend on; compiling the many small conditions of rules takes it seconds."""
 _COLUMNS = sql.SQL(
     "SELECT attname, format_type(atttypid, NULL) FROM pg_attribute "
     "WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
@@ -88,7 +88,7 @@ def open_url(url: str) -> PostgresWarehouse:
     except psycopg.Error as error:
         raise WarehouseError(
             f"The PostgreSQL server of the warehouse{_place(url)} does not let us in "
-            f"({type(error).__name__}): it is not reachable, or refuses the user, the password or the database."
+            f"({type(error).__name__}): it can't be reached, or refuses the user, password or database."
         ) from None
     if connection.info.server_version < 140000:
         raise _unfit(connection, "PostgreSQL 14 or newer is needed for the warehouse.")
