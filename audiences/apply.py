@@ -18,6 +18,7 @@ from audiences.scheduler import record_run
 from exporters.destination import Clock, Destination
 from exporters.errors import ExportError
 from exporters.sync import SyncReport, sync_audience
+from identity.clustering import cluster_events
 from identity.privacy.hashing import Candidate
 from identity.resolve import ResolveReport
 
@@ -89,6 +90,7 @@ def apply_audiences(
     chosen = with_dependencies(definitions, select)
     wanted = set(select) or {audience.key for audience in chosen}
     resolved = resolve_project(stores, definitions, as_of)
+    cluster_events(stores.warehouse)
     question = question_of(stores, definitions, as_of)
     asked = everything(definitions, chosen, select)
     changes = compute(stores.warehouse, asked, question, run=run, retire=not select)

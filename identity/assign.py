@@ -9,13 +9,14 @@ import numpy as np
 import pyarrow as pa
 from sqlglot import exp
 
+from identity.attribution import follow_subjects
 from identity.graph import Graph
 from identity.link_log import Coded, integers
 from identity.links import Ints
 from identity.overrides import Override
 from identity.privacy.vault import Vault
 from identity.store.warehouse import Warehouse
-from identity.tables import follow_subjects, instant, temporary
+from identity.tables import instant, temporary
 
 __all__ = ["Assigned", "Changes", "answer", "assign"]
 

@@ -304,7 +304,8 @@ def _known_ids(warehouse: Warehouse, events: Mapping[str, Event]) -> set[str]:
     return set(found["message_id"].to_pylist())
 
 
-_COLUMNS = {table.name: tuple(table.columns) for table in TABLES}
+# whose an event is, only a resolve knows
+_COLUMNS = {table.name: tuple(each for each in table.columns if each != "profile_id") for table in TABLES}
 _EVENT_COLUMNS = _COLUMNS["events"]
 _TRAIT_COLUMNS = _COLUMNS["trait_changes"]
 _ARRIVAL_COLUMNS = list(_COLUMNS["arrivals"])

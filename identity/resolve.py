@@ -17,6 +17,7 @@ import pyarrow as pa
 from sqlglot import exp
 
 from identity.assign import Assigned, Changes, assign
+from identity.attribution import begin_attribution, follow_profiles
 from identity.graph import components, resolve_graph
 from identity.identifiers import IdentityRules
 from identity.link_log import Coded, code_rows, gather_all, gather_dirty
@@ -92,6 +93,7 @@ def resolve(
         SealError: blocked values changed, and a sealed identifier can't be opened.
     """
     with warehouse.transaction():
+        begin_attribution(warehouse)
         scope = find_scope(warehouse, vault, rules, overrides)
         if scope.everything:
             gather_all(warehouse, rules, overrides)
@@ -100,6 +102,7 @@ def resolve(
         coded = code_rows(warehouse, rules, overrides, everything=scope.everything)
         linked = link(warehouse, coded, rules, overrides)
         changes = assign(warehouse, vault, coded, linked, as_of, everything=scope.everything)
+        follow_profiles(warehouse, everything=scope.everything)
         warehouse.execute(exp.delete("arrivals"))
         settle_rules(warehouse, vault, rules, overrides)
     held = exp.select("count(profile_id) AS held", "count(*) AS known").from_("identifier_profiles")

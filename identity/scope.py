@@ -16,11 +16,12 @@ from uuid import UUID
 import pyarrow as pa
 from sqlglot import exp
 
+from identity.attribution import follow_subjects
 from identity.identifiers import IdentityRules, is_blocked
 from identity.overrides import Override
 from identity.privacy.vault import Vault
 from identity.store.warehouse import Warehouse
-from identity.tables import follow_subjects, get_setting, set_setting, temporary
+from identity.tables import get_setting, set_setting, temporary
 
 __all__ = ["Scope", "find_scope", "remember_rules", "settle_rules"]
 
@@ -248,17 +249,21 @@ def _choose_subjects(warehouse: Warehouse, rules: IdentityRules, *, everywhere: 
         spread = spread.where(relisted)
     order = exp.Tuple(expressions=[exp.column("rank", "r"), exp.column("place", "e")])
     with warehouse.scratch("ranks", ranks) as name:
+        first = exp.ArgMin(this=exp.column("identifier_id", "e"), expression=order)
+        may_link = exp.Where(this=exp.condition("r.rank IS NOT NULL"))
         chosen = (
             exp.select("e.message_id")
-            .select(exp.ArgMin(this=exp.column("identifier_id", "e"), expression=order).as_("subject"))
+            .select(exp.Filter(this=first, expression=may_link).as_("subject"))
             .from_(spread.subquery("e"))
-            .join("identifiers AS i", on="i.identifier_id = e.identifier_id AND NOT i.blocked")
-            .join(exp.to_table(name).as_("r"), on="r.type = i.type")
+            .join(
+                "identifiers AS i",
+                on="i.identifier_id = e.identifier_id AND NOT i.blocked",
+                join_type="left",
+            )
+            .join(exp.to_table(name).as_("r"), on="r.type = i.type", join_type="left")
             .group_by("e.message_id")
         )
         warehouse.execute(temporary("resolve_chosen", chosen))
-    for table in ("events", "trait_changes"):
-        warehouse.execute(exp.update(table, {"subject": exp.null()}, where=None if everywhere else relisted))
     follow_subjects(warehouse, "resolve_chosen")
     # events that wait for their first resolve carry their subject with them
     warehouse.execute(

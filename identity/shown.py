@@ -251,12 +251,13 @@ def _events_as_of(warehouse: Warehouse, profile_id: str, as_of: datetime) -> Non
         .join("resolve_answers AS a", on="a.identifier_id = coalesce(m.identifier_id, r.subject)")
         .where(exp.column("profile_id", "a").eq(uuid(profile_id)), then)
     )
-    events = exp.select("e.*", "o.profile_id").from_("events AS e")
+    # the profile of then takes the place of the stored one
+    events = exp.select("e.* EXCLUDE (profile_id)", "o.profile_id").from_("events AS e")
     warehouse.execute(
         temporary("as_of_events", events.join(owned.subquery("o"), on="o.message_id = e.message_id"))
     )
     traits = (
-        exp.select("t.*", "e.profile_id")
+        exp.select("t.* EXCLUDE (profile_id)", "e.profile_id")
         .from_("trait_changes AS t")
         .join("as_of_events AS e", using="message_id")
         .where("t.account IS NULL")

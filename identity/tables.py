@@ -26,7 +26,6 @@ __all__ = [
     "Table",
     "bind_key",
     "create_tables",
-    "follow_subjects",
     "get_setting",
     "instant",
     "make_tables",
@@ -35,7 +34,7 @@ __all__ = [
     "uuid",
 ]
 
-SCHEMA_VERSION = "2"
+SCHEMA_VERSION = "3"
 """Version of the tables below, kept in `settings`."""
 
 
@@ -51,7 +50,8 @@ class Table:
 TABLES = (
     Table(
         "events",
-        "Every accepted message once, without its personal values.",
+        "Every accepted message once, without its personal values; `profile_id` is the profile that its "
+        "subject points to now, NULL until the first resolve and for nobody's.",
         {
             "message_id": "VARCHAR",
             "kind": "VARCHAR",
@@ -65,6 +65,7 @@ TABLES = (
             "properties": "VARIANT",
             "context": "VARIANT",
             "source": "VARCHAR",
+            "profile_id": "UUID",
         },
     ),
     Table(
@@ -96,7 +97,8 @@ TABLES = (
     ),
     Table(
         "trait_changes",
-        "One row a trait that a message set; a NULL value removes it; `account` when a group message set it.",
+        "One row a trait that a message set; a NULL value removes it; `account` when a group message set it; "
+        "`profile_id` as in `events`.",
         {
             "message_id": "VARCHAR",
             "subject": "UUID",
@@ -105,6 +107,7 @@ TABLES = (
             "value": "VARIANT",
             "occurred_at": "TIMESTAMP",
             "received_at": "TIMESTAMP",
+            "profile_id": "UUID",
         },
     ),
     Table(
@@ -162,6 +165,11 @@ TABLES = (
         {"identifier_id": "UUID", "profile_id": "UUID", "resolved_at": "TIMESTAMP"},
     ),
     Table(
+        "property_kinds",
+        "Which kinds of values each property of each event has had; `path` is a JSON array of its keys.",
+        {"name": "VARCHAR", "path": "VARCHAR", "kind": "VARCHAR"},
+    ),
+    Table(
         "touched_profiles",
         "Whom each resolve touched, by its number; a row without a profile stands for everybody.",
         {"profile_id": "UUID", "number": "BIGINT"},
@@ -204,11 +212,14 @@ def create_tables(warehouse: Warehouse) -> None:
         warehouse: an open warehouse.
 
     Raises:
-        WarehouseError: the warehouse refused.
+        WarehouseError: the tables are of another version of this program, or the engine refused.
     """
+    _refuse_other_version(warehouse)
     make_tables(warehouse, TABLES)
     for name, query in _views().items():
         warehouse.execute(exp.Create(this=exp.to_table(name), kind="VIEW", expression=query, replace=True))
+    if get_setting(warehouse, "schema_version") is None:
+        set_setting(warehouse, "schema_version", SCHEMA_VERSION)
 
 
 def make_tables(warehouse: Warehouse, tables: Iterable[Table]) -> None:
@@ -235,6 +246,19 @@ def make_tables(warehouse: Warehouse, tables: Iterable[Table]) -> None:
                 kind="TABLE",
                 exists=True,
             )
+        )
+
+
+def _refuse_other_version(warehouse: Warehouse) -> None:
+    """Before anything is made: views of this version don't fit the tables of another."""
+    tables = exp.select("table_name").from_("information_schema.tables")
+    if not warehouse.query(tables.where(exp.column("table_name").eq("settings"))).num_rows:
+        return
+    version = get_setting(warehouse, "schema_version")
+    if version not in (None, SCHEMA_VERSION):
+        raise WarehouseError(
+            f"The warehouse has tables of version {version}, this program reads version {SCHEMA_VERSION}; "
+            "use the program that made it, or ingest the events into a new file (the ledger stays)."
         )
 
 
@@ -271,16 +295,7 @@ def bind_key(warehouse: Warehouse, key_id: str) -> None:
 
     Raises:
         KeyFileError: the warehouse belongs to another key, so its tokens would silently stop matching.
-        WarehouseError: the tables are of another version of this program.
     """
-    version = get_setting(warehouse, "schema_version")
-    if version is None:
-        set_setting(warehouse, "schema_version", SCHEMA_VERSION)
-    elif version != SCHEMA_VERSION:
-        raise WarehouseError(
-            f"The warehouse has tables of version {version}, this program reads version {SCHEMA_VERSION}; "
-            "use the program that made it, or ingest the events into a new file (the ledger stays)."
-        )
     known = get_setting(warehouse, "key_id")
     if known is None:
         set_setting(warehouse, "key_id", key_id)
@@ -310,24 +325,6 @@ def uuid(text: str) -> exp.Expr:
     return exp.cast(exp.Literal.string(text), "UUID")
 
 
-def follow_subjects(warehouse: Warehouse, chosen: str) -> None:
-    """Give events, and the trait changes that they made, other subjects.
-
-    Args:
-        warehouse: an open warehouse with its tables.
-        chosen: a table of `message_id` and the `subject` that each has from now on.
-    """
-    for table in ("events", "trait_changes"):
-        warehouse.execute(
-            exp.update(
-                table,
-                {"subject": exp.column("subject", chosen)},
-                from_=chosen,
-                where=exp.column("message_id", table).eq(exp.column("message_id", chosen)),
-            )
-        )
-
-
 def temporary(name: str, query: exp.Query) -> exp.Create:
     """The statement that keeps a query's rows for as long as the warehouse is open.
 
@@ -345,18 +342,21 @@ def temporary(name: str, query: exp.Query) -> exp.Create:
 
 
 def _views() -> dict[str, exp.Select]:
-    def of_profile(table: str, columns: str) -> exp.Select:
-        return (
-            exp.select(exp.column("profile_id", "m"), *(exp.column(name, "t") for name in columns.split()))
-            .from_(exp.to_table(table).as_("t"))
-            .join("identifier_profiles AS m", on="t.subject = m.identifier_id AND m.profile_id IS NOT NULL")
-        )
+    def view(columns: str, table: str) -> exp.Select:
+        return exp.select(*columns.split()).from_(table)
 
+    trait = "message_id name value occurred_at received_at"
+    event = "message_id kind name occurred_at received_at account properties"
+    identifiers = (
+        exp.select("m.profile_id", "m.identifier_id", "i.type")
+        .from_("identifier_profiles AS m")
+        .join("identifiers AS i", on="i.identifier_id = m.identifier_id")
+    )
     return {
-        "profile_events": of_profile(
-            "events", "message_id kind name occurred_at received_at account properties"
+        "profile_events": view(f"profile_id {event}", "events").where("profile_id IS NOT NULL"),
+        "profile_traits": view(f"profile_id {trait}", "trait_changes").where(
+            "profile_id IS NOT NULL", "account IS NULL"
         ),
-        "profile_traits": of_profile("trait_changes", "message_id name value occurred_at received_at").where(
-            "t.account IS NULL"
-        ),
+        "account_traits": view(f"account {trait}", "trait_changes").where("account IS NOT NULL"),
+        "profile_identifiers": identifiers.where("m.profile_id IS NOT NULL"),
     }

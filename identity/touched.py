@@ -66,9 +66,7 @@ def forget_touched(warehouse: Warehouse, up_to: int) -> None:
         warehouse: an open warehouse with its tables.
         up_to: the smallest number that any reader has seen.
     """
-    warehouse.execute(
-        exp.delete("touched_profiles").where(exp.column("number") <= exp.Literal.number(up_to))
-    )
+    warehouse.execute(exp.delete("touched_profiles").where(exp.column("number") <= exp.Literal.number(up_to)))
 
 
 def note_touched(warehouse: Warehouse, touched: str) -> None:
