@@ -26,6 +26,7 @@ from identity.mapping import Mapped
 from identity.privacy.classification import Place, field_class
 from identity.privacy.consent import ConsentRecord, record_consent
 from identity.privacy.vault import SEALED_PREFIX, Vault
+from identity.property_kinds import note_kinds
 from identity.reading import Record, read_records
 from identity.scope import remember_rules
 from identity.store.warehouse import Warehouse
@@ -393,6 +394,8 @@ _INSTANT = pa.timestamp("us")
 def _store(warehouse: Warehouse, batch: _Batch) -> None:
     if batch.events["message_id"]:
         events = _table(batch.events, {"identifiers": pa.list_(pa.string())})
+        with warehouse.scratch("kinds_of", events) as name:
+            note_kinds(warehouse, name)
         warehouse.append("events", events)
         warehouse.append("arrivals", events.select(_ARRIVAL_COLUMNS))
     if batch.traits["message_id"]:
