@@ -234,10 +234,9 @@ def figure(measure: Measure, subject: Subject) -> Any:
         case Distinct(_, path):
             return len(set(places(events, path)))
         case Aggregate(_, function, path, reading):
-            numbers = [each for each in elements(events, path, reading) if is_number(each)]
-            return aggregated(function, numbers)
+            return aggregated(function, numbers(events, path, reading))
         case Quantile(_, path, share):
-            return quantile([each for each in elements(events, path) if is_number(each)], share)
+            return quantile(numbers(events, path), share)
         case Pick(_, which, path):
             found = [dig(event.properties, path) for event in events]
             having = [each for each in found if each is not MISSING]
@@ -252,14 +251,16 @@ def figure(measure: Measure, subject: Subject) -> Any:
             return (subject.as_of - events[-1].occurred_at) // timedelta(days=1) if events else MISSING
 
 
-def elements(events: Sequence[Event], path: Sequence[str], reading: Reading = "plain") -> list[Any]:
-    """The scalars of a property in all the events, those in arrays too; one twice when it is there twice."""
-    return [each for event in events for each in scalars(read(dig(event.properties, path), reading))]
+def numbers(events: Sequence[Event], path: Sequence[str], reading: Reading = "plain") -> list[float]:
+    """The numbers that a property is in the events; an array of numbers is none."""
+    found = [read(dig(event.properties, path), reading) for event in events]
+    return [each for each in found if is_number(each)]
 
 
 def places(events: Sequence[Event], path: Sequence[str]) -> list[tuple[int, Any]]:
-    """The scalars of a property as they are told apart and put in order."""
-    return [found for each in elements(events, path) if (found := place(each)) is not None]
+    """The scalars of a property as they are told apart and put in order, those in its arrays one by one."""
+    held = [each for event in events for each in scalars(dig(event.properties, path))]
+    return [found for each in held if (found := place(each)) is not None]
 
 
 def aggregated(function: str, numbers: Sequence[float]) -> Any:

@@ -22,7 +22,7 @@ AS_OF = datetime(2026, 6, 1, 12, tzinfo=UTC)
 BEGINNING = AS_OF - timedelta(days=900)
 PROFILES = [str(UUID(int=number)) for number in range(1, 6)]
 ACCOUNTS = ["acme", "b'\"; --", "%"]
-NAMES = ["Order", "order", 'it\'s "quoted"; --', "Ünï\u2028", "%_\\"]
+NAMES = ["Order", "order", 'it\'s "quoted"; --', "Ünï\u2028", "%_\\", " "]
 KEYS = ["a", "A", "b.c", "d'\"", "é", "[0]"]
 TEXTS = [
     "",
