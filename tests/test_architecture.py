@@ -19,6 +19,8 @@ FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("
 
 DRIVERS = {
     "duckdb": {"identity/store/duckdb.py"},
+    "psycopg": {"identity/store/postgres.py"},
+    "pyspark": set(),
     "sqlite3": {"identity/store/ledger.py"},
     "httpx2": {"exporters/http.py"},
     "phonenumbers": {"identity/canonical.py"},
@@ -40,6 +42,7 @@ DRIVERS = {
 }
 HEAVY = (
     "duckdb",
+    "psycopg",
     "sqlglot",
     "pandas",
     "pyarrow",

@@ -64,6 +64,7 @@ class DuckDBWarehouse:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
         self._in_transaction = False
+        self._refused = False
 
     def execute(self, statement: exp.Expr) -> int:
         """Run one statement and return the number of rows that it changed."""
@@ -125,9 +126,12 @@ class DuckDBWarehouse:
             yield
             return
         self._connection.execute("BEGIN TRANSACTION")
-        self._in_transaction = True
+        self._in_transaction, self._refused = True, False
         try:
             yield
+            # otherwise DuckDB would answer COMMIT by undoing everything, without a word
+            if self._refused:
+                raise WarehouseError("A statement of a transaction was refused, so nothing of it was kept.")
         except BaseException:
             self._in_transaction = False
             with contextlib.suppress(duckdb.Error):
@@ -146,6 +150,7 @@ class DuckDBWarehouse:
         try:
             yield
         except duckdb.Error as error:
+            self._refused = True
             # DuckDB quotes the offending value in conversion errors: only the kind of error is safe to show.
             kind = type(error).__name__
             detail = f": {str(error).splitlines()[0]}" if isinstance(error, _ABOUT_NAMES) else ""

@@ -149,18 +149,21 @@ class PostgresWarehouse:
     def scratch(self, name: str, rows: pa.Table) -> Iterator[str]:
         """Lend an Arrow table to the engine as a temporary table of that name, until the context ends."""
         table = sql.Identifier("pg_temp", name)
-        gone = sql.SQL("DROP TABLE IF EXISTS {}").format(table)
+        gone = _composed(sql.SQL("DROP TABLE IF EXISTS "), table)
         columns = [
-            sql.SQL("{} {}").format(sql.Identifier(field.name), sql.SQL(_kind(field.type)))
+            _composed(sql.Identifier(field.name), sql.SQL(" "), sql.SQL(_kind(field.type)))
             for field in rows.schema
         ]
+        made = _composed(
+            sql.SQL("CREATE TEMPORARY TABLE "),
+            sql.Identifier(name),
+            sql.SQL(" ("),
+            sql.SQL(", ").join(columns),
+            sql.SQL(")"),
+        )
         with self._refusals():
             self._connection.execute(gone)
-            self._connection.execute(
-                sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(
-                    sql.Identifier(name), sql.SQL(", ").join(columns)
-                )
-            )
+            self._connection.execute(made)
             self._copy(table, rows, [False] * rows.num_columns)
         try:
             yield name
@@ -195,36 +198,38 @@ class PostgresWarehouse:
         except psycopg.Error as error:
             if error.sqlstate != _OTHER_COLUMNS:
                 raise
-            fresh = statement.copy()
-            fresh.set("replace", False)
+            gone = _composed(sql.SQL("DROP VIEW "), sql.Identifier(_table(statement).name))
             with self._connection.transaction():
-                self._connection.execute(_said(exp.Drop(this=_table(statement), kind="VIEW", exists=True)))
-                self._connection.execute(_said(fresh))
+                self._connection.execute(gone)
+                self._connection.execute(_said(statement))
 
     def _replace_table(self, statement: exp.Create) -> None:
-        old = _table(statement)
+        name = _table(statement).name
+        # the query may read the table that it replaces
         fresh = statement.copy()
         fresh.set("replace", False)
-        # the query may read the table that it replaces
-        _table(fresh).set("this", exp.to_identifier(f"new {old.name}"[:63], quoted=True))
-        new = _table(fresh).copy()
-        if statement.find(exp.TemporaryProperty):
-            for each in (old, new):
-                each.set("db", exp.to_identifier("pg_temp"))
-        renamed = exp.AlterRename(this=exp.Table(this=old.this.copy()))
+        new = f"new {name}"[:63]
+        _table(fresh).set("this", exp.to_identifier(new, quoted=True))
+        schema = ("pg_temp",) if statement.find(exp.TemporaryProperty) else ()
         with self._connection.transaction():
-            for step in (
-                fresh,
-                exp.Drop(this=old, kind="TABLE", exists=True),
-                exp.Alter(this=new, kind="TABLE", actions=[renamed]),
-            ):
-                self._connection.execute(_said(step))
+            self._connection.execute(_said(fresh))
+            self._connection.execute(
+                _composed(sql.SQL("DROP TABLE IF EXISTS "), sql.Identifier(*schema, name))
+            )
+            self._connection.execute(
+                _composed(
+                    sql.SQL("ALTER TABLE "),
+                    sql.Identifier(*schema, new),
+                    sql.SQL(" RENAME TO "),
+                    sql.Identifier(name),
+                )
+            )
 
     def _copy(self, table: sql.Identifier, rows: pa.Table, stored: list[bool]) -> int:
         """Send rows; in columns of stored values, JSON's null is no value."""
         columns = sql.SQL(", ").join(sql.Identifier(name) for name in rows.column_names)
         with self._connection.cursor() as cursor:
-            command = sql.SQL("COPY {} ({}) FROM STDIN").format(table, columns)
+            command = _composed(sql.SQL("COPY "), table, sql.SQL(" ("), columns, sql.SQL(") FROM STDIN"))
             with cursor.copy(command) as copy:
                 for batch in rows.to_batches(max_chunksize=_AT_ONCE):
                     values = [
@@ -260,6 +265,10 @@ class PostgresWarehouse:
             raise WarehouseError(
                 f"The warehouse refused a statement ({type(error).__name__}){detail}"
             ) from None
+
+
+def _composed(*parts: sql.Composable) -> sql.Composed:
+    return sql.Composed(parts)
 
 
 def _said(statement: exp.Expr) -> bytes:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
-from urllib.parse import urlsplit
 
 from identity.errors import ConfigurationError, did_you_mean
 
@@ -80,7 +79,7 @@ def open_warehouse(url: str) -> Warehouse:
         ConfigurationError: no such engine, or its driver is not installed.
         WarehouseError: the file is locked or not a warehouse; the server does not let us in.
     """
-    scheme = urlsplit(url).scheme
+    scheme, _, _ = url.partition("://")
     if scheme not in ENGINES:
         raise ConfigurationError(
             f"No warehouse engine {scheme!r}; a URL starts with one of: "

@@ -98,9 +98,8 @@ class InSpark:
         ]
         kinds = "place BIGINT, value STRING, word STRING, amount DOUBLE, at TIMESTAMP_NTZ"
         frame = self.session.createDataFrame(listed, kinds)
-        frame.selectExpr(
-            "place", "parse_json(value) AS value", "word", "amount", "at"
-        ).createOrReplaceTempView("given")
+        stored = "CASE WHEN value <> 'null' THEN parse_json(value) END AS value"
+        frame.selectExpr("place", stored, "word", "amount", "at").createOrReplaceTempView("given")
         return [
             {name: each.toJson() if hasattr(each, "toJson") else each for name, each in row.asDict().items()}
             for row in self.session.sql(query.sql(dialect="spark")).collect()
