@@ -131,9 +131,14 @@ class Conditions:
                 if is_figure(operand):
                     return self.figure(operand).is_(exp.null()).not_()
                 held, known = self.value(operand, of_event), self._known(operand, of_event)
-                if known is not None and len(known) == 1 and known <= _SCALARS:
+                readable = _SCALARS if _reading(operand) != "number" else _NUMBER
+                if known is not None and len(known) == 1 and known <= readable:
                     (kind,) = known
                     return self.engine.known(held, cast("Kind", kind)).is_(exp.null()).not_()
+                if _reading(operand) == "number":
+                    return self.engine.any_element(
+                        held, lambda each: self.engine.numeric(each).is_(exp.null()).not_(), every=False
+                    )
                 return self.engine.exists(held)
             case Relative(operand, relation, length):
                 return self._about_date(operand, lambda moment: self._relative(moment, relation, length))

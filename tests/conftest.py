@@ -143,13 +143,23 @@ def postgres_url(postgres_servers: Callable[[str], str]) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def open_engine(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Warehouse]]:
+    """Gives an empty warehouse on the engine of a name."""
+    with ExitStack() as opened:
+
+        def fresh(name: str) -> Warehouse:
+            url = "duckdb:///:memory:"
+            if name == "postgres":
+                url = request.getfixturevalue("postgres_schemas")(next(iter(installations()), ""))
+            warehouse = open_warehouse(url)
+            opened.callback(warehouse.close)
+            return warehouse
+
+        yield fresh
+
+
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])
-def engine(request: pytest.FixtureRequest) -> Iterator[Warehouse]:
+def engine(request: pytest.FixtureRequest, open_engine: Callable[[str], Warehouse]) -> Warehouse:
     """An empty warehouse on every engine that runs rules here."""
-    url = "duckdb:///:memory:"
-    if request.param == "postgres":
-        schemas = request.getfixturevalue("postgres_schemas")
-        url = schemas(next(iter(installations()), ""))
-    opened = open_warehouse(url)
-    yield opened
-    opened.close()
+    return open_engine(request.param)

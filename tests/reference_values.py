@@ -139,8 +139,10 @@ def one_of_holds(condition: OneOf, held: Any) -> bool:
     )
 
 
-def exists_holds(_: Exists, held: Any) -> bool:
-    """Whether there is a value."""
+def exists_holds(condition: Exists, held: Any) -> bool:
+    """Whether there is a value; of what is read as numbers, whether there is a number."""
+    if getattr(condition.operand, "read", "plain") == "number" and isinstance(held, list):
+        return any(each is not None for each in held)
     return held is not MISSING
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -70,7 +69,7 @@ def make_tables(warehouse: Warehouse) -> None:
 
 
 def fill(warehouse: Warehouse, world: World) -> None:
-    """Replace what is stored by a world; a profile that joined an account has a group message that says so."""
+    """Replace what is stored by a world; who joined an account has a group message that says so."""
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _TABLES}
     first: dict[str, list[datetime]] = {}
     for name, person in world.people.items():
@@ -110,13 +109,20 @@ def audience(group: Any) -> Audience:
     return made
 
 
-def ask(warehouse: Warehouse, world: World, audiences: Iterable[Audience], as_of: datetime) -> Question:
+def ask(
+    warehouse: Warehouse,
+    world: World,
+    audiences: Iterable[Audience],
+    as_of: datetime,
+    kinds: Kinds | None = None,
+) -> Question:
     """The question that a test asks of a world."""
     return Question(
         as_of,
         ENGINES[warehouse.dialect],
         audiences={each.key: each for each in audiences},
         manual=frozenset(world.lists),
+        kinds=kinds,
     )
 
 
@@ -125,9 +131,7 @@ def evaluate(
 ) -> dict[str, set[str]]:
     """Who is in each audience, by the compiled rules; the world is stored already."""
     audiences = [audience(group) for group in groups]
-    question = ask(warehouse, world, audiences, as_of)
-    if kinds is not None:
-        question = replace(question, kinds=kinds)
+    question = ask(warehouse, world, audiences, as_of, kinds)
     found: dict[str, set[str]] = {}
     for of in ("profile", "account"):
         chosen = [each for each in audiences if each.of == of]

@@ -25,12 +25,12 @@ Evaluate = Callable[[World, Iterable[Group], datetime], dict[str, set[str]]]
 """Says who is in each audience, by its key."""
 
 
-@pytest.fixture(scope="module", params=["reference", "compiled"])
-def evaluate(request: pytest.FixtureRequest) -> Evaluate:
+@pytest.fixture(scope="module", params=["reference", "duckdb", "postgres"])
+def evaluate(request: pytest.FixtureRequest, open_engine: Callable[[str], Warehouse]) -> Evaluate:
     """The rule language in plain Python, and compiled on every engine that is here."""
     if request.param == "reference":
         return members
-    warehouse: Warehouse = request.getfixturevalue("engine")
+    warehouse = open_engine(request.param)
     make_tables(warehouse)
 
     def compiled(world: World, groups: Iterable[Group], as_of: datetime) -> dict[str, set[str]]:
