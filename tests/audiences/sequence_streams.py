@@ -12,15 +12,33 @@ from typing import Any
 import pyarrow as pa
 from sqlglot import exp
 
+from audiences.chains import sequence_ids
 from audiences.engines import ENGINES
-from audiences.rules import Compare, Events, Exclusion, Named, Path, Prefixed, Property, Sequence
-from audiences.terms import Ago, Dates, Last, Number
+from audiences.rules import Compare, Events, Exclusion, Named, Path, Prefixed, Property, Sequence, Step
+from audiences.terms import Ago, Dates, Duration, Last, Number, Window
 from identity.store.warehouse import Warehouse
 
-__all__ = ["AS_OF", "START", "Happened", "Streams", "holders"]
+__all__ = [
+    "AS_OF",
+    "DAY",
+    "HOUR",
+    "NOW",
+    "START",
+    "Happened",
+    "Streams",
+    "asked",
+    "holders",
+    "holding",
+    "of",
+    "steps",
+    "stream",
+    "without",
+]
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
 AS_OF = START + timedelta(seconds=8)
+NOW = (AS_OF - START).total_seconds()
+HOUR, DAY = 3_600, 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,3 +253,48 @@ class Streams:
         for key in path:
             value = self.engine.key(value, key)
         return value
+
+
+# ------------------------------------------------------------------------------------------------ by example
+
+
+def of(name: str, window: Window | None = None) -> Events:
+    """Events of one name."""
+    return Events(Named((name,)), window)
+
+
+def steps(*names: str, within: float = 0, window: Window | None = None) -> tuple[Step, ...]:
+    """Steps by name, each but the first within a time after the one before."""
+    first, *others = names
+    length = Duration(int(within)) if within else None
+    return (Step(of(first, window)), *(Step(of(name, window), length) for name in others))
+
+
+def stream(who: str, written: str) -> list[Happened]:
+    """Events written as `name-age`, an age in `d`, `h` or `s`."""
+    units = {"d": DAY, "h": HOUR, "s": 1}
+    found = []
+    for number, each in enumerate(written.split()):
+        name, _, age = each.partition("-")
+        ago = float(age[:-1]) * units[age[-1]]
+        found.append(Happened(who, name, NOW - ago, f"{who} {number}", received=NOW - ago))
+    return found
+
+
+def holding(store: Streams, node: Sequence, people: Mapping[str, str]) -> set[str]:
+    """For whom a sequence holds; plain Python must agree."""
+    return asked(store, node, [event for who, written in people.items() for event in stream(who, written)])
+
+
+def asked(store: Streams, node: Sequence, happened: list[Happened]) -> set[str]:
+    """For whom a sequence holds, in SQL and in plain Python."""
+    store.load(happened)
+    found = store.ids(sequence_ids(node, store.rows, store.engine, AS_OF))
+    assert set(found) == holders(node, happened)
+    assert len(found) == len(set(found))
+    return set(found)
+
+
+def without(after: int | None, before: int | None, name: str = "x") -> tuple[Exclusion, ...]:
+    """Nothing of a name between two steps."""
+    return (Exclusion(of(name), after, before),)
