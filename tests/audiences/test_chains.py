@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from audiences.chain_forms import chain, gaps, together
 from audiences.chain_tables import Draft
-from audiences.chains import is_one_pass, sequence_ids, tried_choices
+from audiences.chains import is_one_pass
 from audiences.rules import Compare, Events, Exclusion, Named, Prefixed, Property, Sequence, Step
 from audiences.terms import Dates, Duration, Last, Number
 from identity.store.warehouse import Warehouse
@@ -133,17 +133,6 @@ def streams(draw: st.DrawFn) -> list[Happened]:
     ]
 
 
-def found(store: Streams, node: Sequence) -> list[str]:
-    """For whom the compiled query says that a sequence holds."""
-    return store.ids(sequence_ids(node, store.rows, store.engine, AS_OF))
-
-
-def tried(store: Streams, node: Sequence) -> list[str]:
-    """The same by trying, whatever the sequence."""
-    draft = Draft(node, store.rows, store.engine, AS_OF)
-    return store.ids(draft.finished(tried_choices(draft, None)))
-
-
 @given(node=sequences() | tight_chains(), stream=streams())
 @settings(max_examples=100)
 def test_sql_answers_what_plain_python_answers(
@@ -154,8 +143,8 @@ def test_sql_answers_what_plain_python_answers(
     expected = sorted(holders(node, stream))
     event("one pass" if is_one_pass(node) else "tried")
     event("members" if expected else "no members")
-    assert found(store, node) == expected
-    assert tried(store, node) == expected
+    assert store.found(node) == expected
+    assert store.tried(node) == expected
 
 
 @given(node=sequences() | tight_chains(), stream=streams())

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from audiences.chains import is_one_pass, sequence_ids, sequence_steps
+from audiences.chains import is_one_pass, sequence_steps
 from audiences.rules import Compare, Events, Exclusion, Named, Prefixed, Property, Sequence, Step
 from audiences.terms import Duration, Last, Number
 from identity.store.warehouse import Warehouse
 from tests.audiences.sequence_streams import (
-    AS_OF,
     NOW,
     Happened,
     Streams,
@@ -187,6 +186,16 @@ def test_positions_count_events_of_every_name_by_instant_and_message_id(store: S
     assert asked(store, near, happened) == {"next", "apart", "by code point"}
 
 
+def test_what_excludes_one_of_equal_steps_leaves_the_others_alone(store: Streams) -> None:
+    """An exclusion names one step, and steps that look alike are not alike then."""
+    any_order = Sequence(steps("A", "A"), without(0, None), any_order=True)
+    assert holding(store, any_order, {"one after": "A-5s x-4s A-3s", "none": "A-5s A-4s x-3s"}) == {
+        "one after"
+    }
+    last_of_all = Sequence(steps("A", "A"), without(0, None, "A"), ties="loose")
+    assert holding(store, last_of_all, {"at once": "A-1s A-1s", "apart": "A-3s A-1s"}) == {"at once"}
+
+
 def test_in_any_order_means_close_together(store: Streams) -> None:
     """As many events as there are steps of a kind, all in one stretch of time."""
     node = Sequence(steps("A", "B", "A"), within=Duration(10), any_order=True)
@@ -246,7 +255,7 @@ def test_a_busy_profile_costs_what_its_events_cost(store: Streams) -> None:
     # every second an A, and a B one microsecond later
     store.load(Happened("busy", "AB"[n % 2], (n % 2) / 1_000_000 - n // 2, f"m{n}") for n in range(40_000))
     for node, members in nodes:
-        assert store.ids(sequence_ids(node, store.rows, store.engine, AS_OF)) == members
+        assert store.found(node) == members
 
 
 def test_every_selection_that_decides_is_named() -> None:
