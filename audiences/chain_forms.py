@@ -1,13 +1,13 @@
 """Sequences in one pass a step: chains of steps, and steps in any order.
 
-A chain is found step by step. What a step needs to know of the steps before it is when they were, and the
+A chain is found step by step. All that a step needs to know of the steps before it is when they were, and the
 latest choice is the best: every limit but one says that an earlier step is not too long ago (`within`, no
 excluded event since then, not too many events since then), and the one that says that it is long enough ago
-(`after`) is about neighbours, so it only says which rows come into question. Among those, the last row has the
-latest times of *all* steps before it, by induction: a later row may choose from the same rows and more. So one
-running maximum over (profile, time) a step finds the choice that satisfies everything if any does, and two
-events never meet. What breaks this (an `after` that counts from the first step; one event for two steps of one
-instant) is no chain, and `sequences.py` finds it by trying.
+(`after`) is about neighbours, so it only says which rows come into question. Among those, the last row has
+the latest times of *all* steps before it, by induction: a later row may choose from the same rows and more.
+So one running maximum over (profile, time) a step finds the choice that satisfies everything if any does,
+and no two events are ever joined. What breaks this (an `after` that counts from the first step; an event that
+could be two steps of one instant) is no chain, and `chains.py` finds it by trying.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sqlglot import exp
 from audiences.chain_tables import Draft, Other, column, is_placed
 from audiences.rules import Exclusion, Sequence
 
-__all__ = ["Gap", "chain", "gaps", "spanning", "together"]
+__all__ = ["Gap", "chain", "gaps", "is_sorted", "spanning", "together"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +110,25 @@ def chain(draft: Draft, found: tuple[Gap, ...]) -> str:
     return name
 
 
+def is_sorted(node: Sequence, found: tuple[Gap, ...]) -> bool:
+    """Whether finding a chain takes more than the earliest event of each step.
+
+    Args:
+        node: the sequence.
+        found: how each step but the first follows the one before it.
+    """
+    return not all(_is_free(node, found, number) for number in range(1, len(found) + 1))
+
+
+def _is_free(node: Sequence, found: tuple[Gap, ...], number: int) -> bool:
+    gap = found[number - 1]
+    return gap.places is None and gap.order != "message" and not _carried(node, found, number)
+
+
 def _follow(draft: Draft, found: tuple[Gap, ...], number: int, before: str) -> str:
     """The events of a step that follow an event of the table of the step before."""
     gap, carried = found[number - 1], _carried(draft.node, found, number)
-    if not carried and gap.places is None and gap.order != "message":
+    if _is_free(draft.node, found, number):
         return _follow_any(draft, gap, number, before)
     previous = f"t_{number - 1}"
     columns: dict[str, exp.Expr] = {f"t_{each}": exp.column(f"t_{each}") for each in carried}

@@ -15,8 +15,8 @@ from audiences.rules import Events, Exclusion, Path, Prefixed, Sequence
 __all__ = ["EVERYTHING", "Draft", "Other", "Rows", "column", "is_placed"]
 
 Rows = Callable[[Events, Mapping[str, Path]], exp.Select]
-"""Visible events of a selection, its window and `where`: `id`, `occurred_at`, `message_id`, and columns of the
-stored values under some paths."""
+"""Visible events of a selection, its window and `where`: `id`, `occurred_at`, `message_id`, and columns of
+the stored values under some paths."""
 
 EVERYTHING = Events(Prefixed(""))
 """Every event of a profile: what positions are counted in."""
@@ -55,6 +55,7 @@ class Draft:
         engine: whose SQL.
         as_of: the instant of evaluation, aware.
         identified: whether `message_id` matters.
+        narrowed: whether profiles that lack a step are left out early, which pays before sorting.
         tables: name → how it is made, each after those that it needs.
     """
 
@@ -62,7 +63,8 @@ class Draft:
     rows: Rows
     engine: Engine
     as_of: datetime
-    identified: bool
+    identified: bool = True
+    narrowed: bool = True
     tables: dict[str, exp.Select] = field(default_factory=dict)
     _known: dict[object, str] = field(default_factory=dict)
 
@@ -150,8 +152,10 @@ class Draft:
     def _scope(self) -> str | None:
         """The profiles that have an event for every step, and, in order, the span that those lie in.
 
-        None when it would leave everybody in.
+        None when it would leave everybody in, or does not pay.
         """
+        if not self.narrowed:
+            return None
         several = list(dict.fromkeys(self.events(step.events) for step in self.node.steps))
         if len(several) == 1 and not is_placed(self.node):
             return None
@@ -197,38 +201,59 @@ class Draft:
         alone = [each for each in self.node.exclusions if _decides(number, each)]
         about = ("candidates", self.node.steps[number].events, *alone)
         if about not in self._known:
-            name = self.scoped(self.node.steps[number].events)
-            if is_placed(self.node):
-                name = self._placed(name)
+            events = self.node.steps[number].events
+            name = self._placed(events) if is_placed(self.node) else self.scoped(events)
             for each in alone:
                 name = self._without(name, each)
             self._known[about] = name
         return self._known[about]
 
-    def _placed(self, name: str) -> str:
-        """With the position of each event among all those in scope."""
+    def _placed(self, events: Events) -> str:
+        """The table of a selection with the position of each event among all those in scope."""
+        several = list(dict.fromkeys(step.events for step in self.node.steps))
         if "places" not in self._known:
-            everything = exp.select("id", exp.column("occurred_at").as_("t"), "message_id").from_(
-                self.rows(EVERYTHING, {}).subquery("found", copy=False)
-            )
-            order = [column("t", "e"), self.engine.ordered_text(column("message_id", "e"))]
-            place = exp.Window(
-                this=exp.RowNumber(), partition_by=[column("id", "e")], order=exp.Order(expressions=order)
-            )
-            select = exp.select(column("id", "e"), column("message_id", "e"), place.as_("place"))
-            select = self._in_scope(select.from_(everything.subquery("e", copy=False)), "e")
-            self._known["places"] = self.add("places", select)
-        select = exp.select(*(column(each, "e") for each in self._plain), column("place", "p"))
-        here = exp.and_(*(column(each, "p").eq(column(each, "e")) for each in ("id", "message_id")))
-        return self.add(
-            "placed", select.from_(_table(name, "e")).join(_table(self._known["places"], "p"), on=here)
+            self._known["places"] = self.add("places", self._places([self.scoped(each) for each in several]))
+        kind = exp.column("row_kind").eq(several.index(events) + 1)
+        return self.add("placed", exp.select(*self.base).from_(self._known["places"]).where(kind))
+
+    def _places(self, several: list[str]) -> exp.Select:
+        """The events of some tables, with how many of all events there are up to each.
+
+        One sort of them together: to look each up among all would be a join by message id.
+        """
+        everything = exp.select("id", exp.column("occurred_at").as_("t"), "message_id").from_(
+            self.rows(EVERYTHING, {}).subquery("found", copy=False)
+        )
+        known = ("id", "t", "message_id")
+        own = [column(each, "e") if each in known else _missing(each) for each in self._plain]
+        counted = exp.select(*own, _number(0).as_("row_kind")).from_(everything.subquery("e", copy=False))
+        together: exp.Query = self._in_scope(counted, "e")
+        for kind, name in enumerate(several, start=1):
+            part = exp.select(*self._plain, _number(kind).as_("row_kind")).from_(name)
+            together = exp.union(together, part, distinct=False, copy=False)
+        kind_column = exp.column("row_kind")
+        is_counted = exp.Case().when(kind_column.eq(0), _number(1))
+        place = exp.Window(
+            this=exp.Count(this=is_counted),
+            partition_by=[exp.column("id")],
+            order=exp.Order(
+                expressions=[
+                    exp.column("t"),
+                    self.engine.ordered_text(exp.column("message_id")),
+                    kind_column.copy(),
+                ]
+            ),
+            spec=_up_to_here(),
+        )
+        return exp.select(*self._plain, "row_kind", place.as_("place")).from_(
+            together.subquery("together", copy=False)
         )
 
     def _without(self, name: str, exclusion: Exclusion) -> str:
         excluded = self.events(exclusion.events)
         if exclusion.within is not None:
             return self._without_soon(name, excluded, exclusion.within.seconds)
-        nothing = column("edge", "x").is_(exp.null())
+        nothing: exp.Expr = column("edge", "x").is_(exp.null())
         edge: exp.Expr = exp.Max(this=exp.column("t"))
         if exclusion.after is not None:
             nothing = exp.or_(nothing, column("edge", "x") <= column("t", "c"))
@@ -244,7 +269,14 @@ class Draft:
         """Those with nothing in `(t, t + seconds]`, once that has passed."""
         decided = self.engine.later(exp.column("t"), seconds) <= self.engine.instant(self.as_of)
         ready = self.add("decided", exp.select(*self.base).from_(name).where(decided))
-        found = self.with_latest(ready, [Other(excluded, {"prior": exp.column("t")}, 0)], later=seconds)
+        first, last = (made(this=exp.column("t")) for made in (exp.Min, exp.Max))
+        spans = exp.select("id", first.as_("first_at"), last.as_("last_at")).from_(ready).group_by("id")
+        end = self.engine.later(column("last_at", "s"), seconds)
+        near = exp.select(*(column(each, "e") for each in self._plain)).from_(_table(excluded, "e"))
+        near = near.join(spans.subquery("s", copy=False), on=column("id", "s").eq(column("id", "e")))
+        near = near.where(column("t", "e") > column("first_at", "s"), column("t", "e") <= end)
+        other = Other(self.add("near", near), {"prior": exp.column("t")}, 0)
+        found = self.with_latest(ready, [other], later=seconds)
         nothing = exp.or_(exp.column("prior").is_(exp.null()), exp.column("prior") <= exp.column("t"))
         return self.add(
             "without", exp.select(*self.base).from_(found.subquery("found", copy=False)).where(nothing)
@@ -354,19 +386,23 @@ def _before(name: str, keys: list[str], order: list[exp.Expr], *, nearest: bool)
     ordered = exp.Order(expressions=[each.copy() for each in order])
     if nearest:
         return exp.Window(this=exp.Lag(this=value), partition_by=partition, order=ordered)
-    spec = exp.WindowSpec(kind="ROWS", start="UNBOUNDED", start_side="PRECEDING", end="CURRENT ROW")
-    return exp.Window(this=exp.Max(this=value), partition_by=partition, order=ordered, spec=spec)
+    return exp.Window(this=exp.Max(this=value), partition_by=partition, order=ordered, spec=_up_to_here())
+
+
+def _up_to_here() -> exp.WindowSpec:
+    return exp.WindowSpec(kind="ROWS", start="UNBOUNDED", start_side="PRECEDING", end="CURRENT ROW")
 
 
 def _missing(name: str) -> exp.Expr:
-    return exp.cast(exp.null(), "BIGINT" if name.startswith("place") else "TIMESTAMP").as_(name)
+    kind = "BIGINT" if name.startswith("place") else "TEXT" if name.startswith("same") else "TIMESTAMP"
+    return exp.cast(exp.null(), kind).as_(name)
 
 
 def _among(value: exp.Expr, table: str) -> exp.Expr:
     return value.isin(query=exp.select("id").from_(table))
 
 
-def _table(name: str, alias: str) -> exp.Table:
+def _table(name: str, alias: str) -> exp.Expr:
     return exp.to_table(name).as_(alias)
 
 

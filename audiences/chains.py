@@ -13,7 +13,7 @@ from itertools import combinations
 
 from sqlglot import exp
 
-from audiences.chain_forms import chain, gaps, spanning, together
+from audiences.chain_forms import chain, gaps, is_sorted, spanning, together
 from audiences.chain_tables import EVERYTHING, Draft, Other, Rows, column, is_placed
 from audiences.engines.engine import Engine
 from audiences.rules import Events, Named, Selection, Sequence
@@ -26,8 +26,7 @@ def sequence_ids(node: Sequence, rows: Rows, engine: Engine, as_of: datetime) ->
 
     Args:
         node: the sequence.
-        rows: selects the visible events of a selection, its window and `where`, with columns made from
-            their properties.
+        rows: selects the visible events of a selection, its window and `where`, with stored values of theirs.
         engine: whose SQL.
         as_of: the instant of evaluation, aware.
 
@@ -37,13 +36,8 @@ def sequence_ids(node: Sequence, rows: Rows, engine: Engine, as_of: datetime) ->
     if _is_repetition(node):
         node = replace(node, any_order=True)
     if is_one_pass(node):
-        identified = is_placed(node) or any(gap.order == "message" for gap in gaps(node, stricter=False))
-        draft = Draft(node, rows, engine, as_of, identified=identified)
-        found = (
-            together(draft, _classes(node)) if node.any_order else chain(draft, gaps(node, stricter=False))
-        )
-        return draft.finished(exp.select("id").distinct().from_(found))
-    draft = Draft(node, rows, engine, as_of, identified=True)
+        return _one_pass(Draft(node, rows, engine, as_of, identified=False))
+    draft = Draft(node, rows, engine, as_of)
     sure = chain(draft, gaps(node, stricter=True))
     each_once = dict.fromkeys(range(len(node.steps)), 1)
     maybe = together(draft, each_once) if node.any_order else chain(draft, gaps(node, stricter=False))
@@ -54,6 +48,19 @@ def sequence_ids(node: Sequence, rows: Rows, engine: Engine, as_of: datetime) ->
     return draft.finished(exp.select("id").from_(both.subquery("found", copy=False)))
 
 
+def _one_pass(draft: Draft) -> exp.Select:
+    node = draft.node
+    if node.any_order:
+        draft.narrowed = node.within is not None
+        found = together(draft, _classes(node))
+    else:
+        between = gaps(node, stricter=False)
+        draft.narrowed = is_sorted(node, between)
+        draft.identified = is_placed(node) or any(gap.order == "message" for gap in between)
+        found = chain(draft, between)
+    return draft.finished(exp.select("id").distinct().from_(found))
+
+
 def is_one_pass(node: Sequence) -> bool:
     """Whether a sequence is compiled to one pass a step; else choices of its events are tried.
 
@@ -62,7 +69,9 @@ def is_one_pass(node: Sequence) -> bool:
     """
     if node.any_order:
         return not spanning(node) and _is_apart(node)
-    if any(step.since == "first" and step.after is not None for step in node.steps[2:]):
+    if any(
+        step.since == "first" and step.after is not None and step.after.seconds for step in node.steps[2:]
+    ):
         return False
     return node.ties == "strict" or _is_distinct(node)
 
@@ -109,7 +118,9 @@ def _tried(draft: Draft, number: int, doubt: str | None) -> str:
     name = draft.candidates(number)
     if doubt is not None:
         wanted = exp.column("id").isin(query=exp.select("id").from_(doubt))
-        name = draft.add("doubtful", exp.select(*draft.base).from_(name).where(wanted))
+        # each row is distinct already; saying so keeps engines from joining all profiles before choosing
+        chosen = exp.select(*draft.base).distinct().from_(name).where(wanted)
+        name = draft.add("doubtful", chosen)
     ending = [(prior, each) for prior, _, before, each in spanning(draft.node) if before == number]
     if not ending:
         return name
@@ -156,7 +167,7 @@ def _is_repetition(node: Sequence) -> bool:
     first, *others = node.steps
     alike = all(step == first for step in others) and first.within_events is None
     free = first.within is None and first.after is None and not node.adjacent
-    return node.ties == "loose" and alike and free and not any(_names_steps(node))
+    return node.ties == "loose" and alike and free and not _names_steps(node)
 
 
 def _names_steps(node: Sequence) -> list[int]:
