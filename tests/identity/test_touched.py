@@ -60,8 +60,9 @@ def numbers(house: House) -> list[int]:
 
 @settings(max_examples=40, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(steps)
-@example([("say", [(1, "a", "a@x.org", None)]), ("rules", 3), ("decide", ("split", "email:a@x.org", "user_id:a", 2)),
-          ("undo", 0), ("rules", 6), ("say", [(0, None, "a@x.org", "d")])])  # fmt: skip
+@example([("say", [(1, "a", "a@x.org", None)]), ("rules", 3),
+          ("decide", ("split", "email:a@x.org", "user_id:a", 2)), ("undo", 0),
+          ("rules", 6), ("say", [(0, None, "a@x.org", "d")])])  # fmt: skip
 @example([("rules", 5), ("say", [(1, "a", None, "d"), (2, "b", None, "d"), (3, None, None, "d")]),
           ("say", [(0, "c", None, "d")]), ("rules", 3), ("rules", 0)])  # fmt: skip
 def test_rows_know_their_profile_and_exactly_those_that_changed_are_touched(way: Sequence[Step]) -> None:
@@ -124,7 +125,9 @@ def test_the_first_resolve_and_one_that_touches_most_touch_everybody(house: Hous
     house.resolve()
     assert everybody_touched_since(house.warehouse, 0)
     house.resolve()
-    house.say({"type": "track", "event": "Seen", "messageId": "n", "anonymousId": "null"}, name="nobody.ndjson")
+    house.say(
+        {"type": "track", "event": "Seen", "messageId": "n", "anonymousId": "null"}, name="nobody.ndjson"
+    )
     house.resolve()
     assert touched_number(house.warehouse) == 1
     assert not everybody_touched_since(house.warehouse, 1)
