@@ -10,7 +10,7 @@ from hypothesis import Phase, example, given, settings
 from sqlglot import exp
 
 from identity.clustering import cluster_events
-from identity.identifiers import IdentityRules
+from identity.identifiers import IdentityRules, email
 from identity.profiles import find_profile
 from identity.touched import everybody_touched_since, forget_touched, touched_number, touched_since
 from tests.conftest import House, open_house
@@ -114,6 +114,23 @@ def test_a_merge_touches_both_profiles_and_a_new_event_its_own(house: House) -> 
     house.resolve()
     assert touched(house, 2) == set(who)
     assert touched(house, 1) == set(who)
+
+
+def test_an_event_follows_its_subject_away_from_a_profile_that_no_identifier_leaves(house: House) -> None:
+    """The address was blocked; now the event is its own, and the device stays where it was."""
+    house.rules = IdentityRules(email(limit=1), blocked=["b@x.org"])
+    shared = visit("2", 2, anonymousId="d", properties={"email": "b@x.org"})
+    house.say(*ALONE, join("1", 1, "a@x.org", userId="a", anonymousId="d"), shared)
+    house.resolve()
+    ann = find_profile(house.warehouse, house.vault, house.rules, "anonymous_id:d")
+    assert {each[1] for each in known(house)[ann] if each[0] == "profile_events"} == {"1", "2"}
+    house.rules = IdentityRules(email(limit=1))
+    assert house.resolve().changes.touched == ()
+    assert find_profile(house.warehouse, house.vault, house.rules, "anonymous_id:d") == ann
+    new = find_profile(house.warehouse, house.vault, house.rules, "email:b@x.org")
+    assert {each[1] for each in known(house)[new] if each[0] == "profile_events"} == {"2"}
+    assert wrong(house) == []
+    assert touched(house, 1) == {ann, new}
 
 
 def test_the_first_resolve_and_one_that_touches_most_touch_everybody(house: House) -> None:
