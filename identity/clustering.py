@@ -105,7 +105,7 @@ def _rewrite(warehouse: Warehouse, table: str) -> None:
     ordered = f"{table}_in_order"
     rows = exp.select("*").from_(table).order_by(*_ORDER)
     warehouse.execute(exp.Create(this=exp.to_table(ordered), kind="TABLE", expression=rows))
-    warehouse.execute(exp.Drop(this=exp.to_table(table), kind="TABLE"))
+    warehouse.execute(exp.Drop(tables=[exp.to_table(table)], kind="TABLE"))
     renamed = exp.AlterRename(this=exp.to_table(table))
     warehouse.execute(exp.Alter(this=exp.to_table(ordered), kind="TABLE", actions=[renamed]))
 

@@ -93,8 +93,8 @@ def stored(house: House) -> dict[str, list[object]]:
         "identifier_profiles": ("identifier_id", "profile_id", "component"),
         "profiles": ("profile_id", "first_seen_at", "last_seen_at"),
         "merges": ("from_profile", "to_profile", "message_id", "merged_at", "component"),
-        "events": ("message_id", "subject"),
-        "trait_changes": ("message_id", "name", "subject"),
+        "events": ("message_id", "subject", "profile_id"),
+        "trait_changes": ("message_id", "name", "subject", "profile_id"),
         "links": (
             "message_id",
             "identifiers",
@@ -119,6 +119,24 @@ def newest(house: House, table: str, key: str, value: str) -> dict[str, str | No
     return {row[key]: row[value] for row in rows}
 
 
+def take(house: House, step: Step, said: list[dict[str, object]], name: str) -> None:
+    """Say, override or change the rules; what is said is added to `said`."""
+    match step:
+        case "say", given:
+            fresh = [message(len(said) + nth, event) for nth, event in enumerate(given)]  # type: ignore[arg-type, var-annotated]
+            said.extend(fresh)
+            house.say(*fresh, name=name)
+        case "rules", number:
+            house.rules = RULES[number]  # type: ignore[call-overload]
+        case "decide", decision:
+            decide(house, decision)  # type: ignore[arg-type]
+        case "undo", nth:
+            held = list_overrides(house.ledger)
+            if held:
+                chosen = held[nth % len(held)]  # type: ignore[operator]
+                undo_override(house.ledger, chosen.number, author="ann", at=START)
+
+
 @settings(max_examples=60, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(steps)
 @example([("rules", 8), ("decide", ("apart", "email:c@x.org", "anonymous_id:g", 0)),
@@ -135,21 +153,9 @@ def test_any_way_to_the_same_events_rules_and_overrides_stores_the_same(way: Seq
         open_house(Path(one), IdentityRules()) as stepwise,
         open_house(Path(other), IdentityRules()) as whole,
     ):
-        for number, (what, given) in enumerate(way):
-            match what:
-                case "say":
-                    fresh = [message(len(said) + nth, event) for nth, event in enumerate(given)]  # type: ignore[arg-type, var-annotated]
-                    said.extend(fresh)
-                    stepwise.say(*fresh, name=f"{number}.ndjson")
-                case "rules":
-                    stepwise.rules = whole.rules = RULES[given]  # type: ignore[call-overload]
-                case "decide":
-                    decide(stepwise, given)  # type: ignore[arg-type]
-                case "undo":
-                    held = list_overrides(stepwise.ledger)
-                    if held:
-                        chosen = held[given % len(held)]  # type: ignore[operator]
-                        undo_override(stepwise.ledger, chosen.number, author="ann", at=START)
+        for number, step in enumerate(way):
+            take(stepwise, step, said, f"{number}.ndjson")
+            whole.rules = stepwise.rules
             stepwise.resolve()
             identifiers = newest(stepwise, "identifier_updates", "identifier_id", "profile_id")
             current = stepwise.warehouse.query(
