@@ -6,12 +6,12 @@ can be grouped by.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from sqlglot import exp
 
-from audiences.engines.engine import Question
+from audiences.engines.engine import Kind, Question
 from audiences.engines.template import fill, only_where
 from audiences.engines.texts import DECIMAL, INSTANT, ZONE, foldable, marks
 from audiences.rules import TextOp
@@ -76,7 +76,7 @@ class BigQuery:
     def into(self, value: exp.Expr, key: str) -> exp.Expr:
         """Like `key`; of an array, those of its elements, in one array (arrays spliced in), NULL if empty."""
         inner = self.key(exp.column("whole"), key)
-        return _sql(_INTO, value=value, inner=inner, outer=self.key(value, key))
+        return _once(value, lambda held: _sql(_INTO, value=held, inner=inner, outer=self.key(held, key)))
 
     def exists(self, value: exp.Expr) -> exp.Expr:
         """TRUE when a stored value is there and not null, else FALSE."""
@@ -84,9 +84,9 @@ class BigQuery:
 
     def any_element(self, value: exp.Expr, question: Question, *, every: bool) -> exp.Expr:
         """Ask of a value, or of the elements of an array: any of them, or all of at least one; never NULL."""
-        asked = exp.Coalesce(this=question(exp.column("element")), expressions=[exp.false()])
-        enough = exp.LogicalAnd(this=asked) if every else exp.LogicalOr(this=asked)
-        return _sql(_ANY, value=value, enough=enough, alone=question(value.copy()))
+        each = exp.Coalesce(this=question(exp.column("element")), expressions=[exp.false()])
+        enough = exp.LogicalAnd(this=each) if every else exp.LogicalOr(this=each)
+        return _once(value, lambda held: _sql(_ANY, value=held, enough=enough, alone=question(held.copy())))
 
     def text(self, value: exp.Expr) -> exp.Expr:
         """The text that a stored value is; NULL when it is none."""
@@ -103,6 +103,10 @@ class BigQuery:
     def flag(self, value: exp.Expr) -> exp.Expr:
         """The truth that a stored value is; NULL when it is none."""
         return _sql("CASE WHEN JSON_TYPE(__value) = 'boolean' THEN LAX_BOOL(__value) END", value=value)
+
+    def known(self, value: exp.Expr, kind: Kind) -> exp.Expr:
+        """The text, number or flag that a stored value is; only where it can be nothing else, or missing."""
+        return {"text": self.text, "number": self.number, "flag": self.flag}[kind](value)
 
     def moment(self, value: exp.Expr) -> exp.Expr:
         """The instant (naive UTC) that an ISO-8601 text says; NULL when it is none."""
@@ -133,6 +137,10 @@ class BigQuery:
         """The stored value of the one of three that is not NULL."""
         # of NULL, TO_JSON makes JSON's null
         return _sql(_STORED, flag=flag, number=number, text=text)
+
+    def wrapped(self, value: exp.Expr) -> exp.Expr:
+        """The stored value of any SQL value."""
+        return _sql("CASE WHEN NOT __value IS NULL THEN TO_JSON(__value) END", value=value)
 
     def collected(self, value: exp.Expr, order: Sequence[exp.Expr]) -> exp.Expr:
         """Aggregate: stored values as one stored array, in ascending order of some expressions."""
@@ -222,6 +230,14 @@ class BigQuery:
 
 def _sql(template: str, **parts: exp.Expr) -> exp.Expr:
     return fill("bigquery", template, **parts)
+
+
+def _once(value: exp.Expr, said: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:
+    """Say something of a value that may be long; what is said names it more than once."""
+    if not value.find(exp.Case):
+        return said(value)
+    asked = said(exp.column("held"))
+    return _sql("(SELECT __asked FROM UNNEST([__value]) AS held)", value=value, asked=asked)
 
 
 def _text(text: str) -> exp.Expr:

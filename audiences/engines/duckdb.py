@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from sqlglot import exp
 
-from audiences.engines.engine import Question
+from audiences.engines.engine import Kind, Question
 from audiences.engines.template import fill
 from audiences.engines.texts import DECIMAL, INSTANT, foldable
 from audiences.rules import TextOp
@@ -28,6 +28,7 @@ _NUMBERS = (
     "FLOAT",
     "INT128",
 )
+_TYPES: dict[Kind, str] = {"text": "TEXT", "number": "DOUBLE", "flag": "BOOLEAN"}
 _LATEST = datetime.max.replace(tzinfo=UTC)
 _FOLDED = """
 REPLACE(LOWER(CASE WHEN REGEXP_FULL_MATCH(__text, __foldable) THEN STRIP_ACCENTS(__text)
@@ -59,9 +60,15 @@ class DuckDB:
             .when(_is_array(inner), _elements(inner))
             .else_(exp.Array(expressions=[inner.copy()]))
         )
-        spliced = _call("flatten", _call("list_transform", _elements(value), _lambda("outer_element", each)))
-        filled = exp.Case().when(_call("len", spliced) > 0, _variant(spliced.copy()))
-        return exp.Case().when(_is_array(value), filled).else_(self.key(value, key))
+
+        def taken(held: exp.Expr) -> exp.Expr:
+            spliced = _call(
+                "flatten", _call("list_transform", _elements(held), _lambda("outer_element", each.copy()))
+            )
+            filled = exp.Case().when(_call("len", spliced) > 0, _variant(spliced.copy()))
+            return exp.Case().when(_is_array(held), filled).else_(self.key(held, key))
+
+        return _once(value, taken)
 
     def exists(self, value: exp.Expr) -> exp.Expr:
         """TRUE when a stored value is there and not null, else FALSE."""
@@ -69,15 +76,19 @@ class DuckDB:
 
     def any_element(self, value: exp.Expr, question: Question, *, every: bool) -> exp.Expr:
         """Ask of a value, or of the elements of an array: any of them, or all of at least one; never NULL."""
-        elements = _elements(value)
-        passing = _call(
-            "len", _call("list_filter", elements, _lambda("element", question(exp.column("element"))))
-        )
-        enough: exp.Expr = exp.GT(this=passing, expression=exp.Literal.number(0))
-        if every:
-            enough = exp.and_(enough, exp.EQ(this=passing.copy(), expression=_call("len", elements.copy())))
-        asked = exp.Case().when(_is_array(value), enough).else_(question(value.copy()))
-        return exp.Coalesce(this=asked, expressions=[exp.false()])
+
+        def asked(held: exp.Expr) -> exp.Expr:
+            elements = _elements(held)
+            passing = _call(
+                "len", _call("list_filter", elements, _lambda("element", question(exp.column("element"))))
+            )
+            enough: exp.Expr = exp.GT(this=passing, expression=exp.Literal.number(0))
+            if every:
+                all_ = exp.EQ(this=passing.copy(), expression=_call("len", elements.copy()))
+                enough = exp.and_(enough, all_)
+            return exp.Case().when(_is_array(held), enough).else_(question(held.copy()))
+
+        return exp.Coalesce(this=_once(value, asked), expressions=[exp.false()])
 
     def text(self, value: exp.Expr) -> exp.Expr:
         """The text that a stored value is; NULL when it is none."""
@@ -98,6 +109,11 @@ class DuckDB:
     def flag(self, value: exp.Expr) -> exp.Expr:
         """The truth that a stored value is; NULL when it is none."""
         return exp.Case().when(_kind(value).isin("BOOL_TRUE", "BOOL_FALSE"), _try(value, "BOOLEAN"))
+
+    def known(self, value: exp.Expr, kind: Kind) -> exp.Expr:
+        """The text, number or flag that a stored value is; only where it can be nothing else, or missing."""
+        # a cast alone is read from the shredded column; asking for the type would rebuild every value
+        return _try(value, _TYPES[kind])
 
     def moment(self, value: exp.Expr) -> exp.Expr:
         """The instant (naive UTC) that an ISO-8601 text says; NULL when it is none."""
@@ -121,6 +137,10 @@ class DuckDB:
         """The stored value of the one of three that is not NULL."""
         first, *others = (_variant(each.copy()) for each in (flag, number, text))
         return exp.Coalesce(this=first, expressions=others)
+
+    def wrapped(self, value: exp.Expr) -> exp.Expr:
+        """The stored value of any SQL value."""
+        return _variant(value.copy())
 
     def collected(self, value: exp.Expr, order: Sequence[exp.Expr]) -> exp.Expr:
         """Aggregate: stored values as one stored array, in ascending order of some expressions."""
@@ -201,6 +221,18 @@ def _lambda(name: str, body: exp.Expr) -> exp.Expr:
     return exp.Lambda(this=body, expressions=[exp.to_identifier(name)], colon=True)
 
 
+def _once(value: exp.Expr, said: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:
+    """Say something of a value that may be long; what is said names it more than once."""
+    if not value.find(exp.Case):
+        return said(value)
+    body = _lambda("held", said(exp.column("held")))
+    return _call(
+        "list_extract",
+        _call("list_transform", exp.Array(expressions=[value.copy()]), body),
+        exp.Literal.number(1),
+    )
+
+
 def _type(name: str) -> exp.DataType:
     return exp.DataType.build(name, dialect="duckdb")
 
@@ -227,7 +259,9 @@ def _is_number(value: exp.Expr) -> exp.Expr:
 
 
 def _elements(value: exp.Expr) -> exp.Expr:
-    return exp.TryCast(this=value.copy(), to=_type("VARIANT[]"))
+    # cast to VARIANT[] at once, they take thirty times as long
+    parts = exp.TryCast(this=value.copy(), to=_type("JSON[]"))
+    return _call("list_transform", parts, _lambda("part", _try(exp.column("part"), "VARIANT")))
 
 
 def _ascending(value: exp.Expr) -> exp.Expr:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from sqlglot import exp
 
 from audiences.rules import TextOp
 
-__all__ = ["Engine", "Question"]
+__all__ = ["Engine", "Kind", "Question"]
+
+Kind = Literal["text", "number", "flag"]
 
 Question = Callable[[exp.Expr], exp.Expr]
 """Makes a condition of one stored value; the condition may be NULL, which counts as false."""
@@ -61,6 +63,10 @@ class Engine(Protocol):
         """The truth that a stored value is; NULL when it is none."""
         ...
 
+    def known(self, value: exp.Expr, kind: Kind) -> exp.Expr:
+        """The text, number or flag that a stored value is; only where it can be nothing else, or missing."""
+        ...
+
     def moment(self, value: exp.Expr) -> exp.Expr:
         """The instant (naive UTC) that a text of the form `texts.INSTANT` says; NULL when it is none."""
         ...
@@ -75,6 +81,10 @@ class Engine(Protocol):
 
     def stored(self, flag: exp.Expr, number: exp.Expr, text: exp.Expr) -> exp.Expr:
         """The stored value of the one of three that is not NULL."""
+        ...
+
+    def wrapped(self, value: exp.Expr) -> exp.Expr:
+        """The stored value of any SQL value."""
         ...
 
     def collected(self, value: exp.Expr, order: Sequence[exp.Expr]) -> exp.Expr:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from sqlglot import exp
 
-from audiences.engines.engine import Question
+from audiences.engines.engine import Kind, Question
 from audiences.engines.template import fill, only_where
 from audiences.engines.texts import DECIMAL, INSTANT, ZONE, accented, foldable, marks, rewritten
 from audiences.rules import TextOp
@@ -114,6 +114,10 @@ class Snowflake:
         """The truth that a stored value is; NULL when it is none."""
         return _sql("AS_BOOLEAN(__value)", value=value)
 
+    def known(self, value: exp.Expr, kind: Kind) -> exp.Expr:
+        """The text, number or flag that a stored value is; only where it can be nothing else, or missing."""
+        return {"text": self.text, "number": self.number, "flag": self.flag}[kind](value)
+
     def moment(self, value: exp.Expr) -> exp.Expr:
         """The instant (naive UTC) that an ISO-8601 text says; NULL when it is none."""
         text = self.text(value)
@@ -144,6 +148,10 @@ class Snowflake:
             number=number,
             text=text,
         )
+
+    def wrapped(self, value: exp.Expr) -> exp.Expr:
+        """The stored value of any SQL value."""
+        return _sql("TO_VARIANT(__value)", value=value)
 
     def collected(self, value: exp.Expr, order: Sequence[exp.Expr]) -> exp.Expr:
         """Aggregate: stored values as one stored array, in ascending order of some expressions."""

@@ -220,6 +220,9 @@ def test_a_key_leads_into_the_elements_of_an_array(kit: Kit) -> None:
     deep = kit.engine.into(kit.engine.into(VALUE, "a"), "b")
     document = '{"a": [{"b": 1}, {"b": [2, 3]}, {"B": 4}]}'
     assert loaded(of_values(kit, [document], deep)) == [[1, 2, 3]]
+    twins = '[{"a": {"b": {"k": 1, "K": 2}}}, {"A": 3, "a": {"b": 4}}]'
+    deeper = kit.engine.any_element(deep, lambda value: kit.engine.number(value).eq(4), every=False)
+    assert of_values(kit, [document, twins], deeper) == [False, True]
 
 
 def test_a_value_exists_unless_it_is_null(kit: Kit) -> None:
