@@ -147,7 +147,7 @@ class Postgres:
 
     def wrapped(self, value: exp.Expr) -> exp.Expr:
         """The stored value of any SQL value."""
-        return _sql("TO_JSONB(__value)", value=value)
+        return _call("TO_JSONB", value.copy())
 
     def collected(self, value: exp.Expr, order: Sequence[exp.Expr]) -> exp.Expr:
         """Aggregate: stored values as one stored array, in ascending order of some expressions."""

@@ -135,8 +135,7 @@ class Spark:
 
     def known(self, value: exp.Expr, kind: Kind) -> exp.Expr:
         """The text, number or flag that a stored value is; only where it can be nothing else, or missing."""
-        kinds = {"text": "STRING", "number": "DOUBLE", "flag": "BOOLEAN"}
-        return exp.TryCast(this=value.copy(), to=exp.DataType.build(kinds[kind], dialect="spark"))
+        return {"text": self.text, "number": self.number, "flag": self.flag}[kind](value)
 
     def moment(self, value: exp.Expr) -> exp.Expr:
         """The instant (naive UTC) that an ISO-8601 text says; NULL when it is none."""

@@ -330,6 +330,14 @@ def test_only_truths_are_truths(kit: Kit) -> None:
     assert of_values(kit, documents, kit.engine.flag(VALUE)) == [True, False, *[None] * 6]
 
 
+def test_a_value_whose_kind_is_known_is_read_as_that(kit: Kit) -> None:
+    """And a missing one is missing."""
+    engine = kit.engine
+    assert of_values(kit, ['"x"', '""', "null"], engine.known(VALUE, "text")) == ["x", "", None]
+    assert of_values(kit, ["5", "0.1", "null"], engine.known(VALUE, "number")) == [5, 0.1, None]
+    assert of_values(kit, ["true", "false", "null"], engine.known(VALUE, "flag")) == [True, False, None]
+
+
 def plain_instant(text: str) -> datetime | None:
     """What a text says by Python's own reader; the rest is written out."""
     date_, time = "[0-9]{4}-[0-9]{2}-[0-9]{2}", "[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?"
@@ -418,6 +426,18 @@ def test_a_stored_value_is_made_of_a_truth_a_number_or_a_text(kit: Kit) -> None:
     assert loaded(of_values(kit, documents, made)) == [*loaded(documents[:8]), "NULL", "NULL"]
     for kind, expected in ((engine.flag, 2), (engine.number, 3), (engine.text, 3)):
         assert sum(each is not None for each in of_values(kit, documents, kind(made))) == expected
+
+
+def test_any_sql_value_can_be_stored(kit: Kit) -> None:
+    """Texts, floats, counts and truths; NULL stays NULL."""
+    rows = [{"word": "it's", "amount": 0.5}, {}]
+    for value, expected in ((WORD, "it's"), (AMOUNT, 0.5), (AMOUNT > 0, True), (AMOUNT * 0 + 7, 7)):
+        wrapped = kit.engine.wrapped(value).as_("answer")
+        found = kit.select(rows, exp.select(wrapped).from_("given").order_by("place"))
+        assert loaded([row["answer"] for row in found]) == [expected, "NULL"]
+    counted = kit.engine.wrapped(exp.Count(this=exp.Star())).as_("answer")
+    (row,) = kit.select(rows, exp.select(counted).from_("given"))
+    assert loaded([row["answer"]]) == [2]
 
 
 def test_values_are_collected_in_order(kit: Kit) -> None:

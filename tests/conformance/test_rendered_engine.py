@@ -29,6 +29,8 @@ FUNCTIONS: dict[str, Callable[[Engine], exp.Expr]] = {
     "number": lambda e: e.number(VALUE),
     "numeric": lambda e: e.numeric(VALUE),
     "flag": lambda e: e.flag(VALUE),
+    "known": lambda e: e.known(VALUE, "number"),
+    "wrapped": lambda e: e.wrapped(AMOUNT),
     "moment": lambda e: e.moment(VALUE),
     "scalars": lambda e: e.scalars(VALUE),
     "explode": lambda e: e.explode(exp.select("place").from_("given"), e.scalars(VALUE), "each one"),
