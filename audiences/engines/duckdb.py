@@ -97,8 +97,9 @@ class DuckDB:
 
     def number(self, value: exp.Expr) -> exp.Case:
         """The number that a stored value is, as 64-bit float; NULL when it is none, or too large for one."""
-        finite = _call("isfinite", _try(value, "DOUBLE"))
-        return exp.Case().when(exp.and_(_is_number(value), finite), _try(value, "DOUBLE"))
+        # an AND would cast objects as well, see `text`
+        finite = exp.Case().when(_call("isfinite", _try(value, "DOUBLE")), _try(value, "DOUBLE"))
+        return exp.Case().when(_is_number(value), finite)
 
     def numeric(self, value: exp.Expr) -> exp.Expr:
         """Like `number`; also of a text that is a decimal of at most 15 digits before the point, 9 after."""

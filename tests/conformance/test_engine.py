@@ -338,6 +338,48 @@ def test_a_value_whose_kind_is_known_is_read_as_that(kit: Kit) -> None:
     assert of_values(kit, ["true", "false", "null"], engine.known(VALUE, "flag")) == [True, False, None]
 
 
+def test_no_value_makes_a_reading_fail(kit: Kit) -> None:
+    """Whatever is asked of it, next to values that are what was asked for."""
+    twins = '{"a": 1, "A": 2}'
+    documents = [
+        twins,
+        f"[{twins}]",
+        f'{{"a": {twins}}}',
+        f'{{"a": [{twins}, [{twins}]]}}',
+        f"[[{twins}], 5]",
+    ]
+    documents += [
+        "5",
+        '"5"',
+        '"2026-02-30"',
+        '"2026-01-01"',
+        "true",
+        "1e400",
+        '""',
+        "[]",
+        "{}",
+        "[null]",
+        "null",
+    ]
+    documents += ['"' + "9" * 400 + '"', "[" * 50 + "]" * 50, '{"a": ' * 20 + "1" + "}" * 20]
+    engine = kit.engine
+    once = engine.into(VALUE, "a")
+    values = [VALUE, engine.key(VALUE, "a"), once, engine.into(once, "A")]
+    # Spark would plan the long ones for a minute
+    for value in values[:2] if engine.name == "spark" else values:
+        readings = [engine.text, engine.number, engine.numeric, engine.flag, engine.moment, engine.exists]
+        read = [reading(value).as_(f"reading {place}") for place, reading in enumerate(readings)]
+        for place, reading in enumerate(readings[:5]):
+            asked = engine.any_element(
+                value, lambda each, ask=reading: ask(each).is_(exp.null()), every=bool(place % 2)
+            )
+            read.append(asked.as_(f"asked {place}"))
+        query = exp.select(*read).from_("given").order_by("place")
+        assert len(kit.select([{"value": each} for each in documents], query)) == len(documents)
+        exploded = engine.explode(exp.select("place").from_("given"), engine.scalars(value), "each")
+        assert len(kit.select([{"value": each} for each in documents], exploded)) >= len(documents) - 1
+
+
 def plain_instant(text: str) -> datetime | None:
     """What a text says by Python's own reader; the rest is written out."""
     date_, time = "[0-9]{4}-[0-9]{2}-[0-9]{2}", "[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?"
