@@ -237,7 +237,9 @@ def _once(value: exp.Expr, said: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:
     if not value.find(exp.Case):
         return said(value)
     asked = said(exp.column("held"))
-    return _sql("(SELECT __asked FROM UNNEST([__value]) AS held)", value=value, asked=asked)
+    query = _sql("SELECT __asked FROM UNNEST([__value]) AS held", value=value, asked=asked)
+    # in parentheses it is a condition to sqlglot as well
+    return exp.Paren(this=query)
 
 
 def _text(text: str) -> exp.Expr:

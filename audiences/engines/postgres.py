@@ -253,7 +253,9 @@ def _once(value: exp.Expr, said: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:
         return said(value)
     asked = said(exp.column("it", "held"))
     # OFFSET keeps the planner from putting the value back everywhere
-    return _sql("(SELECT __asked FROM (SELECT __value AS it OFFSET 0) AS held)", value=value, asked=asked)
+    query = _sql("SELECT __asked FROM (SELECT __value AS it OFFSET 0) AS held", value=value, asked=asked)
+    # in parentheses it is a condition to sqlglot as well
+    return exp.Paren(this=query)
 
 
 def _call(name: str, *arguments: exp.Expr) -> exp.Expr:

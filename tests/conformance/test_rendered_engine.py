@@ -77,6 +77,17 @@ def texts(made: exp.Expr) -> set[str]:
 
 
 @pytest.mark.parametrize("dialect", ENGINES)
+def test_what_comes_out_goes_into_more(dialect: str) -> None:
+    """A value from deep inside is an operand, and a question of it a condition, like any other."""
+    engine = ENGINES[dialect]
+    deep = engine.into(engine.into(engine.key(VALUE, "a"), "b"), "c")
+    asked = engine.any_element(deep, is_text(engine), every=False)
+    for made in (asked, engine.exists(deep), engine.number(deep).eq(5), engine.text(deep).eq("x")):
+        query = exp.select("place").from_("given").where(made).where(deep.is_(exp.null()).not_())
+        parse_one(query.sql(dialect=dialect), dialect=dialect)
+
+
+@pytest.mark.parametrize("dialect", ENGINES)
 def test_what_is_put_in_is_not_changed(dialect: str) -> None:
     """An expression may serve in many places."""
     engine = ENGINES[dialect]
