@@ -6,7 +6,7 @@ can be grouped by.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from sqlglot import exp
@@ -76,7 +76,7 @@ class BigQuery:
     def into(self, value: exp.Expr, key: str) -> exp.Expr:
         """Like `key`; of an array, those of its elements, in one array (arrays spliced in), NULL if empty."""
         inner = self.key(exp.column("whole"), key)
-        return _sql(_INTO, value=value, inner=inner, outer=self.key(value, key))
+        return _once(value, lambda held: _sql(_INTO, value=held, inner=inner, outer=self.key(held, key)))
 
     def exists(self, value: exp.Expr) -> exp.Expr:
         """TRUE when a stored value is there and not null, else FALSE."""
@@ -84,9 +84,9 @@ class BigQuery:
 
     def any_element(self, value: exp.Expr, question: Question, *, every: bool) -> exp.Expr:
         """Ask of a value, or of the elements of an array: any of them, or all of at least one; never NULL."""
-        asked = exp.Coalesce(this=question(exp.column("element")), expressions=[exp.false()])
-        enough = exp.LogicalAnd(this=asked) if every else exp.LogicalOr(this=asked)
-        return _sql(_ANY, value=value, enough=enough, alone=question(value.copy()))
+        each = exp.Coalesce(this=question(exp.column("element")), expressions=[exp.false()])
+        enough = exp.LogicalAnd(this=each) if every else exp.LogicalOr(this=each)
+        return _once(value, lambda held: _sql(_ANY, value=held, enough=enough, alone=question(held.copy())))
 
     def text(self, value: exp.Expr) -> exp.Expr:
         """The text that a stored value is; NULL when it is none."""
@@ -230,6 +230,16 @@ class BigQuery:
 
 def _sql(template: str, **parts: exp.Expr) -> exp.Expr:
     return fill("bigquery", template, **parts)
+
+
+def _once(value: exp.Expr, said: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:
+    """Say something of a value that may be long; what is said names it more than once."""
+    if not value.find(exp.Case):
+        return said(value)
+    asked = said(exp.column("held"))
+    query = _sql("SELECT __asked FROM UNNEST([__value]) AS held", value=value, asked=asked)
+    # in parentheses it is a condition to sqlglot as well
+    return exp.Paren(this=query)
 
 
 def _text(text: str) -> exp.Expr:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from sqlglot import exp
@@ -60,9 +60,15 @@ class DuckDB:
             .when(_is_array(inner), _elements(inner))
             .else_(exp.Array(expressions=[inner.copy()]))
         )
-        spliced = _call("flatten", _call("list_transform", _elements(value), _lambda("outer_element", each)))
-        filled = exp.Case().when(_call("len", spliced) > 0, _variant(spliced.copy()))
-        return exp.Case().when(_is_array(value), filled).else_(self.key(value, key))
+
+        def taken(held: exp.Expr) -> exp.Expr:
+            spliced = _call(
+                "flatten", _call("list_transform", _elements(held), _lambda("outer_element", each.copy()))
+            )
+            filled = exp.Case().when(_call("len", spliced) > 0, _variant(spliced.copy()))
+            return exp.Case().when(_is_array(held), filled).else_(self.key(held, key))
+
+        return _once(value, taken)
 
     def exists(self, value: exp.Expr) -> exp.Expr:
         """TRUE when a stored value is there and not null, else FALSE."""
@@ -70,15 +76,19 @@ class DuckDB:
 
     def any_element(self, value: exp.Expr, question: Question, *, every: bool) -> exp.Expr:
         """Ask of a value, or of the elements of an array: any of them, or all of at least one; never NULL."""
-        elements = _elements(value)
-        passing = _call(
-            "len", _call("list_filter", elements, _lambda("element", question(exp.column("element"))))
-        )
-        enough: exp.Expr = exp.GT(this=passing, expression=exp.Literal.number(0))
-        if every:
-            enough = exp.and_(enough, exp.EQ(this=passing.copy(), expression=_call("len", elements.copy())))
-        asked = exp.Case().when(_is_array(value), enough).else_(question(value.copy()))
-        return exp.Coalesce(this=asked, expressions=[exp.false()])
+
+        def asked(held: exp.Expr) -> exp.Expr:
+            elements = _elements(held)
+            passing = _call(
+                "len", _call("list_filter", elements, _lambda("element", question(exp.column("element"))))
+            )
+            enough: exp.Expr = exp.GT(this=passing, expression=exp.Literal.number(0))
+            if every:
+                all_ = exp.EQ(this=passing.copy(), expression=_call("len", elements.copy()))
+                enough = exp.and_(enough, all_)
+            return exp.Case().when(_is_array(held), enough).else_(question(held.copy()))
+
+        return exp.Coalesce(this=_once(value, asked), expressions=[exp.false()])
 
     def text(self, value: exp.Expr) -> exp.Expr:
         """The text that a stored value is; NULL when it is none."""
@@ -87,8 +97,9 @@ class DuckDB:
 
     def number(self, value: exp.Expr) -> exp.Case:
         """The number that a stored value is, as 64-bit float; NULL when it is none, or too large for one."""
-        finite = _call("isfinite", _try(value, "DOUBLE"))
-        return exp.Case().when(exp.and_(_is_number(value), finite), _try(value, "DOUBLE"))
+        # an AND would cast objects as well, see `text`
+        finite = exp.Case().when(_call("isfinite", _try(value, "DOUBLE")), _try(value, "DOUBLE"))
+        return exp.Case().when(_is_number(value), finite)
 
     def numeric(self, value: exp.Expr) -> exp.Expr:
         """Like `number`; also of a text that is a decimal of at most 15 digits before the point, 9 after."""
@@ -211,6 +222,18 @@ def _lambda(name: str, body: exp.Expr) -> exp.Expr:
     return exp.Lambda(this=body, expressions=[exp.to_identifier(name)], colon=True)
 
 
+def _once(value: exp.Expr, said: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:
+    """Say something of a value that may be long; what is said names it more than once."""
+    if not value.find(exp.Case):
+        return said(value)
+    body = _lambda("held", said(exp.column("held")))
+    return _call(
+        "list_extract",
+        _call("list_transform", exp.Array(expressions=[value.copy()]), body),
+        exp.Literal.number(1),
+    )
+
+
 def _type(name: str) -> exp.DataType:
     return exp.DataType.build(name, dialect="duckdb")
 
@@ -237,7 +260,9 @@ def _is_number(value: exp.Expr) -> exp.Expr:
 
 
 def _elements(value: exp.Expr) -> exp.Expr:
-    return exp.TryCast(this=value.copy(), to=_type("VARIANT[]"))
+    # cast to VARIANT[] at once, they take thirty times as long
+    parts = exp.TryCast(this=value.copy(), to=_type("JSON[]"))
+    return _call("list_transform", parts, _lambda("part", _try(exp.column("part"), "VARIANT")))
 
 
 def _ascending(value: exp.Expr) -> exp.Expr:

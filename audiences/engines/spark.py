@@ -5,7 +5,7 @@ A null inside a VARIANT becomes SQL NULL where a value is taken out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from sqlglot import exp
@@ -83,8 +83,12 @@ class Spark:
         """Like `key`; of an array, those of its elements, in one array (arrays spliced in), NULL if empty."""
         inner = self.key(exp.column("whole"), key)
         parts = _sql(_PARTS, inner=inner, is_array=_is_array(inner))
-        spliced = _sql(_SPLICED, value=value, parts=parts)
-        return _sql(_INTO, is_array=_is_array(value), spliced=spliced, outer=self.key(value, key))
+
+        def taken(held: exp.Expr) -> exp.Expr:
+            spliced = _sql(_SPLICED, value=held, parts=parts)
+            return _sql(_INTO, is_array=_is_array(held), spliced=spliced, outer=self.key(held, key))
+
+        return _once(value, taken)
 
     def exists(self, value: exp.Expr) -> exp.Expr:
         """TRUE when a stored value is there and not null, else FALSE."""
@@ -92,13 +96,15 @@ class Spark:
 
     def any_element(self, value: exp.Expr, question: Question, *, every: bool) -> exp.Expr:
         """Ask of a value, or of the elements of an array: any of them, or all of at least one; never NULL."""
-        return _sql(
-            _EVERY if every else _ANY,
-            value=value,
-            is_array=_is_array(value),
-            asked=question(exp.column("element")),
-            alone=question(value.copy()),
-        )
+        template = _EVERY if every else _ANY
+        each = question(exp.column("element"))
+
+        def asked(held: exp.Expr) -> exp.Expr:
+            return _sql(
+                template, value=held, is_array=_is_array(held), asked=each, alone=question(held.copy())
+            )
+
+        return _once(value, asked)
 
     def text(self, value: exp.Expr) -> exp.Expr:
         """The text that a stored value is; NULL when it is none."""
@@ -273,6 +279,14 @@ def _sql(template: str, **parts: exp.Expr) -> exp.Expr:
 def _instant(moment: datetime) -> exp.Expr:
     # a plain TIMESTAMP would be one of the session's time zone
     return exp.cast(instant(moment).this, exp.DType.TIMESTAMPNTZ)
+
+
+def _once(value: exp.Expr, said: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:
+    """Say something of a value that may be long; what is said names it more than once."""
+    if not value.find(exp.Case):
+        return said(value)
+    asked = said(exp.column("held"))
+    return _sql("TRANSFORM(ARRAY(__value), held -> __asked)[0]", value=value, asked=asked)
 
 
 def _call(name: str, *arguments: exp.Expr) -> exp.Expr:

@@ -47,6 +47,7 @@ _TYPES = {
     exp.DType.UINT: "BIGINT",
 }
 """Types that the tables' definitions may name and PostgreSQL has not."""
+_BY_CODE_POINT = ' COLLATE "C"'
 _ARROW: dict[str, Callable[[], Any]] = {
     "bool": pa.bool_,
     "int2": pa.int16,
@@ -278,6 +279,10 @@ def _said(statement: exp.Expr) -> bytes:
 def _known_type(node: exp.Expr) -> exp.Expr:
     if isinstance(node, exp.DataType) and node.this in _TYPES:
         return exp.DataType.build(_TYPES[node.this], dialect="postgres")
+    if isinstance(node, exp.ColumnDef) and node.kind and node.kind.is_type("text"):
+        # texts of ours compare by code point, whatever the database's language
+        by_code_point = exp.CollateColumnConstraint(this=exp.to_identifier("C", quoted=True))
+        node.append("constraints", exp.ColumnConstraint(kind=by_code_point))
     return node
 
 
@@ -299,7 +304,7 @@ def _kind(kind: Any) -> str:
     if pa.types.is_dictionary(kind):
         return _kind(kind.value_type)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return f"{_kind(kind.value_type)}[]"
+        return f"{_kind(kind.value_type).removesuffix(_BY_CODE_POINT)}[]"
     if pa.types.is_decimal(kind):
         return f"DECIMAL({kind.precision}, {kind.scale})"
     for is_kind, name in (
@@ -310,8 +315,8 @@ def _kind(kind: Any) -> str:
         (pa.types.is_binary, "BYTEA"),
         (pa.types.is_date, "DATE"),
         (pa.types.is_timestamp, "TIMESTAMP"),
-        (pa.types.is_string, "TEXT"),
-        (pa.types.is_large_string, "TEXT"),
+        (pa.types.is_string, f"TEXT{_BY_CODE_POINT}"),
+        (pa.types.is_large_string, f"TEXT{_BY_CODE_POINT}"),
         (pa.types.is_null, "TEXT"),
     ):
         if is_kind(kind):

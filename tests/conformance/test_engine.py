@@ -220,6 +220,9 @@ def test_a_key_leads_into_the_elements_of_an_array(kit: Kit) -> None:
     deep = kit.engine.into(kit.engine.into(VALUE, "a"), "b")
     document = '{"a": [{"b": 1}, {"b": [2, 3]}, {"B": 4}]}'
     assert loaded(of_values(kit, [document], deep)) == [[1, 2, 3]]
+    twins = '[{"a": {"b": {"k": 1, "K": 2}}}, {"A": 3, "a": {"b": 4}}]'
+    deeper = kit.engine.any_element(deep, lambda value: kit.engine.number(value).eq(4), every=False)
+    assert of_values(kit, [document, twins], deeper) == [False, True]
 
 
 def test_a_value_exists_unless_it_is_null(kit: Kit) -> None:
@@ -327,6 +330,56 @@ def test_only_truths_are_truths(kit: Kit) -> None:
     assert of_values(kit, documents, kit.engine.flag(VALUE)) == [True, False, *[None] * 6]
 
 
+def test_a_value_whose_kind_is_known_is_read_as_that(kit: Kit) -> None:
+    """And a missing one is missing."""
+    engine = kit.engine
+    assert of_values(kit, ['"x"', '""', "null"], engine.known(VALUE, "text")) == ["x", "", None]
+    assert of_values(kit, ["5", "0.1", "null"], engine.known(VALUE, "number")) == [5, 0.1, None]
+    assert of_values(kit, ["true", "false", "null"], engine.known(VALUE, "flag")) == [True, False, None]
+
+
+def test_no_value_makes_a_reading_fail(kit: Kit) -> None:
+    """Whatever is asked of it, next to values that are what was asked for."""
+    twins = '{"a": 1, "A": 2}'
+    documents = [
+        twins,
+        f"[{twins}]",
+        f'{{"a": {twins}}}',
+        f'{{"a": [{twins}, [{twins}]]}}',
+        f"[[{twins}], 5]",
+    ]
+    documents += [
+        "5",
+        '"5"',
+        '"2026-02-30"',
+        '"2026-01-01"',
+        "true",
+        "1e400",
+        '""',
+        "[]",
+        "{}",
+        "[null]",
+        "null",
+    ]
+    documents += ['"' + "9" * 400 + '"', "[" * 50 + "]" * 50, '{"a": ' * 20 + "1" + "}" * 20]
+    engine = kit.engine
+    once = engine.into(VALUE, "a")
+    values = [VALUE, engine.key(VALUE, "a"), once, engine.into(once, "A")]
+    # Spark would plan the long ones for a minute
+    for value in values[:2] if engine.name == "spark" else values:
+        readings = [engine.text, engine.number, engine.numeric, engine.flag, engine.moment, engine.exists]
+        read = [reading(value).as_(f"reading {place}") for place, reading in enumerate(readings)]
+        for place, reading in enumerate(readings[:5]):
+            asked = engine.any_element(
+                value, lambda each, ask=reading: ask(each).is_(exp.null()), every=bool(place % 2)
+            )
+            read.append(asked.as_(f"asked {place}"))
+        query = exp.select(*read).from_("given").order_by("place")
+        assert len(kit.select([{"value": each} for each in documents], query)) == len(documents)
+        exploded = engine.explode(exp.select("place").from_("given"), engine.scalars(value), "each")
+        assert len(kit.select([{"value": each} for each in documents], exploded)) >= len(documents) - 1
+
+
 def plain_instant(text: str) -> datetime | None:
     """What a text says by Python's own reader; the rest is written out."""
     date_, time = "[0-9]{4}-[0-9]{2}-[0-9]{2}", "[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?"
@@ -415,6 +468,18 @@ def test_a_stored_value_is_made_of_a_truth_a_number_or_a_text(kit: Kit) -> None:
     assert loaded(of_values(kit, documents, made)) == [*loaded(documents[:8]), "NULL", "NULL"]
     for kind, expected in ((engine.flag, 2), (engine.number, 3), (engine.text, 3)):
         assert sum(each is not None for each in of_values(kit, documents, kind(made))) == expected
+
+
+def test_any_sql_value_can_be_stored(kit: Kit) -> None:
+    """Texts, floats, counts and truths; NULL stays NULL."""
+    rows = [{"word": "it's", "amount": 0.5}, {}]
+    for value, expected in ((WORD, "it's"), (AMOUNT, 0.5), (AMOUNT > 0, True), (AMOUNT * 0 + 7, 7)):
+        wrapped = kit.engine.wrapped(value).as_("answer")
+        found = kit.select(rows, exp.select(wrapped).from_("given").order_by("place"))
+        assert loaded([row["answer"] for row in found]) == [expected, "NULL"]
+    counted = kit.engine.wrapped(exp.Count(this=exp.Star())).as_("answer")
+    (row,) = kit.select(rows, exp.select(counted).from_("given"))
+    assert loaded([row["answer"]]) == [2]
 
 
 def test_values_are_collected_in_order(kit: Kit) -> None:

@@ -29,6 +29,8 @@ FUNCTIONS: dict[str, Callable[[Engine], exp.Expr]] = {
     "number": lambda e: e.number(VALUE),
     "numeric": lambda e: e.numeric(VALUE),
     "flag": lambda e: e.flag(VALUE),
+    "known": lambda e: e.known(VALUE, "number"),
+    "wrapped": lambda e: e.wrapped(AMOUNT),
     "moment": lambda e: e.moment(VALUE),
     "scalars": lambda e: e.scalars(VALUE),
     "explode": lambda e: e.explode(exp.select("place").from_("given"), e.scalars(VALUE), "each one"),
@@ -72,6 +74,17 @@ def test_a_function_is_written_in_the_dialect(dialect: str, function: str) -> No
 
 def texts(made: exp.Expr) -> set[str]:
     return {each.this for each in made.find_all(exp.Literal) if each.is_string}
+
+
+@pytest.mark.parametrize("dialect", ENGINES)
+def test_what_comes_out_goes_into_more(dialect: str) -> None:
+    """A value from deep inside is an operand, and a question of it a condition, like any other."""
+    engine = ENGINES[dialect]
+    deep = engine.into(engine.into(engine.key(VALUE, "a"), "b"), "c")
+    asked = engine.any_element(deep, is_text(engine), every=False)
+    for made in (asked, engine.exists(deep), engine.number(deep).eq(5), engine.text(deep).eq("x")):
+        query = exp.select("place").from_("given").where(made).where(deep.is_(exp.null()).not_())
+        parse_one(query.sql(dialect=dialect), dialect=dialect)
 
 
 @pytest.mark.parametrize("dialect", ENGINES)

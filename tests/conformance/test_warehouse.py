@@ -214,6 +214,24 @@ def test_no_text_is_changed_on_its_way(warehouse: Warehouse) -> None:
         assert row["word"] == word
 
 
+def test_texts_of_tables_are_ordered_by_code_point(warehouse: Warehouse) -> None:
+    """In every kind of table, whatever the database's language."""
+    words = ["b", "B", "a", "é", "Z", "_", "ß", ""]
+    make(warehouse, "t", word="VARCHAR", words="VARCHAR[]")
+    rows = pa.table({"word": words})
+    warehouse.append("t", rows)
+    warehouse.execute(temporary("copied", exp.select("word").from_("t")))
+    with warehouse.scratch("lent", rows):
+        for name in ("t", "copied", "lent"):
+            assert [row["word"] for row in all_of(warehouse, name, "word")] == sorted(words), name
+            (least,) = warehouse.query(
+                exp.select(exp.Max(this=exp.column("word")).as_("m")).from_(name)
+            ).to_pylist()
+            assert least == {"m": max(words)}
+        both = exp.select("word").from_("t").join("lent", using="word").order_by("word")
+        assert [row["word"] for row in warehouse.query(both).to_pylist()] == sorted(words)
+
+
 def test_a_column_that_is_not_there_is_named(warehouse: Warehouse) -> None:
     """The name, never a value."""
     make(warehouse, "t", n="BIGINT")
