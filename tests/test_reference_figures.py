@@ -182,6 +182,7 @@ LOOSE = {"ties": "loose"}
         ("A A B", SequenceNode(steps("AAB"), (Exclusion(A, 0, 2),)), False),
         ("AX B", SequenceNode(steps("AB"), (x(0, 1),)), True),
         ("AX B", SequenceNode(steps("AB"), (x(0, 1),), **LOOSE), True),  # type: ignore[arg-type]
+        ("A XB", SequenceNode(steps("AB"), (x(0, 1),)), True),
         ("A B X C", SequenceNode(steps("ABC"), (x(0, 1),)), True),
         ("A B X C", SequenceNode(steps("ABC"), (x(0, 2),)), False),
         ("X A B", SequenceNode(steps("AB"), (x(None, 0),)), False),

@@ -243,6 +243,14 @@ def test_a_trait_is_held_since_it_last_became_so() -> None:
     assert both(exact) == (True, False)
 
 
+def test_a_century_is_a_leap_year_every_fourth_time() -> None:
+    """29 February has its own day in 2000, and is kept on the 28th in 2100."""
+    for year, found in [(2000, False), (2100, True)]:
+        day = datetime(year, 2, 28, 12, tzinfo=UTC)
+        who = Person((), [Change("t", "1996-02-29", "m", day, day)])
+        assert holds(Recurs(Trait(("t",)), 0, "UTC"), who, day) == found
+
+
 # ------------------------------------------------------------------------------------------------ windows
 
 
