@@ -185,7 +185,7 @@ def _polars_members(
     opened: tuple[pl.LazyFrame, pl.LazyFrame], cases: Sequence[Case]
 ) -> Iterator[tuple[str, pl.DataFrame]]:
     for case in cases:
-        yield case.key, _polars_rule(*opened, case.rule).collect(engine="streaming")
+        yield case.key, _polars_rule(*opened, case.rule).collect()
 
 
 def _polars_rule(events: pl.LazyFrame, everybody: pl.LazyFrame, rule: Rule) -> pl.LazyFrame:
@@ -268,7 +268,7 @@ POLARS = Contender(
     members=_polars_members,
     numbers=lambda found: found["profile"].to_numpy(),
 )
-"""Lazy scans of the Parquet files, collected by the streaming engine."""
+"""Lazy scans of the Parquet files; collected in memory, a little faster here than streaming."""
 
 
 # ----------------------------------------------------------------------------------------------------- Ibis

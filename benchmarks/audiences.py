@@ -8,9 +8,9 @@ memory before it computes is `load`; what it keeps on disk in a form of its own 
 The clock runs while members are computed and handed over (`cpu` is the processor's time, of both threads,
 for machines that do other things too); then each set is checked against the answer of `duckdb-where`, the
 plain query an audience. Contenders that can't say a rule leave it out: `said` tells how many they did, and
-`per where` compares with the time that `duckdb-where` took for those alone. The first audience is the plainest
-(who ordered in 30 days?): one scan of everything. Events, stores and answers stay in the data folder. Rivals
-come with the extra `bench`.
+`per where` compares with the time that `duckdb-where` took for those alone. The first audience is the
+plainest (who ordered in 30 days?): one scan of everything. Events, stores and answers stay in the data
+folder. Rivals come with the extra `bench`.
 """
 
 from __future__ import annotations
