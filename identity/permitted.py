@@ -51,7 +51,6 @@ def _chunks(warehouse: Warehouse, subjects: list[str]) -> Iterator[dict[str, lis
                 exp.to_table(name).as_("g"),
                 on=exp.column("identifier_id", "m").eq(exp.cast(exp.column("subject", "g"), "UUID")),
             )
-            .where("m.profile_id IS NOT NULL")
         )
         rows = warehouse.query(
             exp.select("profile_id", "identifier_id")

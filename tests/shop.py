@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from audiences.asking import question_of
 from audiences.audience import Audience
@@ -45,8 +46,8 @@ class Shop:
         project = Project(identity=self.house.rules)
         return Definitions(self.house.folder, project, tuple(self.audiences))
 
-    def see(self, *identifiers: dict[str, str]) -> None:
-        """Ingest one event for each, with those identifiers."""
+    def see(self, *identifiers: Mapping[str, object]) -> None:
+        """Ingest one event for each, with those identifiers, and what else it says."""
         numbers = range(self.said, self.said + len(identifiers))
         self.said += len(identifiers)
         at = "2026-05-01T00:00:00Z"
@@ -58,7 +59,12 @@ class Shop:
         )
 
     def decide(
-        self, audience: str, who: str, state: str, at: datetime = NOW, until: datetime | None = None
+        self,
+        audience: str,
+        who: str,
+        state: Literal["in", "out"],
+        at: datetime = NOW,
+        until: datetime | None = None,
     ) -> int:
         """Put somebody in, or out, by hand."""
         subject = self.house.token(who)
@@ -67,7 +73,11 @@ class Shop:
         )
 
     def agree(
-        self, who: str, state: str = "granted", at: datetime = NOW, until: datetime | None = None
+        self,
+        who: str,
+        state: Literal["granted", "denied"] = "granted",
+        at: datetime = NOW,
+        until: datetime | None = None,
     ) -> None:
         """Record what somebody says of advertising."""
         record = ConsentRecord(self.house.token(who), "advertising", state, at, "cli", f"{at} {state}", until)

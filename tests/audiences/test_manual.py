@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlglot import exp
 
-from audiences import Audience, did
+from audiences import Audience, account, did
 from audiences.cli import EXIT_FAILED, EXIT_USAGE
 from audiences.manual import in_force, list_decisions, record_decision, undo_decision
 from audiences.permissions import refresh_permissions
@@ -55,6 +55,18 @@ def test_a_decision_is_about_one_audience(shop: Shop) -> None:
     shop.decide("watched", "user_id:u3", "out")
     found = shop.run(NOW)
     assert (found["seen"], found["watched"]) == (everybody_but(), everybody_but("u3"))
+
+
+def test_audiences_of_accounts_follow_the_decisions_on_their_people(shop: Shop) -> None:
+    """An account has a buyer while one of its people is one by hand."""
+    buyers = shop.audiences[0]
+    shop.audiences = [*shop.audiences, Audience("firms", account.any_user(buyers), of="account")]
+    for number, firm in ((1, "acme"), (2, "bolt")):
+        shop.see({"userId": f"u{number}", "context": {"groupId": firm}})
+    assert shop.run(NOW)["firms"] == set()
+    shop.decide("buyers", "user_id:u1", "in", until=NOW + 2 * DAY)
+    assert shop.run(NOW + DAY)["firms"] == {"acme"}
+    assert shop.run(NOW + 2 * DAY)["firms"] == set()
 
 
 def test_of_two_decisions_the_newest_counts(shop: Shop) -> None:
