@@ -12,6 +12,7 @@ from audiences.checking import SAMPLE_EVERY, check_memberships, describe, is_sam
 from audiences.compile import Question
 from audiences.computations import read_computations, write_failure
 from audiences.computing import MembershipChange, compute
+from audiences.permissions import refresh_permissions
 from audiences.plan import destinations_of, everything, members_with_keys, retirements, with_dependencies
 from audiences.project import Definitions, Stores, resolve_project
 from audiences.scheduler import record_run
@@ -91,6 +92,7 @@ def apply_audiences(
     wanted = set(select) or {audience.key for audience in chosen}
     resolved = resolve_project(stores, definitions, as_of)
     cluster_events(stores.warehouse)
+    refresh_permissions(stores, definitions, as_of)
     question = question_of(stores, definitions, as_of)
     asked = everything(definitions, chosen, select)
     changes = compute(stores.warehouse, asked, question, run=run, retire=not select)

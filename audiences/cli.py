@@ -12,6 +12,7 @@ import typer
 
 from audiences.cli_consent import consent_app
 from audiences.cli_identity import identity_app
+from audiences.cli_members import members_app
 from audiences.cli_options import (
     HERE,
     AsOfOption,
@@ -71,6 +72,7 @@ app = typer.Typer(
 )
 app.add_typer(consent_app, name="consent")
 app.add_typer(identity_app, name="identity")
+app.add_typer(members_app, name="members")
 
 
 def main() -> None:

@@ -16,7 +16,17 @@ if TYPE_CHECKING:
     from audiences.project import Definitions
     from exporters.destination import Clock
 
-__all__ = ["HERE", "AsOfOption", "JsonOption", "ProjectOption", "load", "now", "parse_as_of", "real_clock"]
+__all__ = [
+    "HERE",
+    "AsOfOption",
+    "JsonOption",
+    "ProjectOption",
+    "load",
+    "now",
+    "parse_as_of",
+    "parse_instant",
+    "real_clock",
+]
 
 ProjectOption = Annotated[
     Path, typer.Option("--project", "-p", help="Folder of the project, or its project.py.")
@@ -49,13 +59,24 @@ def parse_as_of(text: str | None) -> datetime:
     Raises:
         ConfigurationError: no such instant.
     """
-    if text is None:
-        return now()
+    return now() if text is None else parse_instant(text, "--as-of")
+
+
+def parse_instant(text: str, option: str) -> datetime:
+    """Read an option that is an instant.
+
+    Args:
+        text: ISO 8601, in UTC when it names no zone; a date is its first instant.
+        option: its name, for the error.
+
+    Raises:
+        ConfigurationError: no such instant.
+    """
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
         raise ConfigurationError(
-            f"--as-of {text!r} is no ISO 8601 instant, such as 2026-11-23T18:00:00Z."
+            f"{option} {text!r} is no ISO 8601 instant, such as 2026-11-23T18:00:00Z."
         ) from None
     return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
 

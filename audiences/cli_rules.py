@@ -56,6 +56,8 @@ def why(
 ) -> None:
     """Say why somebody is in an audience or not: conditions, figures, events, the next change."""
     from audiences.asking import question_of
+    from audiences.permissions import refresh_permissions
+    from audiences.plan import taken_back
     from audiences.project import open_stores
     from audiences.show_rules import show_why
     from audiences.why import explain_membership
@@ -70,8 +72,11 @@ def why(
         )
     with open_stores(definitions) as stores:
         found = find_profile(stores.warehouse, stores.vault, definitions.project.identity, who)
-        question = question_of(stores, definitions, parse_as_of(as_of))
-        answer = explain_membership(stores.warehouse, audience, question, found)
+        instant = parse_as_of(as_of)
+        with taken_back(stores.warehouse):
+            refresh_permissions(stores, definitions, instant)
+            question = question_of(stores, definitions, instant)
+            answer = explain_membership(stores.warehouse, audience, question, found)
     show_why(answer, as_json=as_json)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from audiences import scheduler
+from audiences import manual, scheduler
 from exporters import ledger as delivery
 from identity import overrides
 from identity.privacy import consent, suppression
@@ -19,6 +19,7 @@ MIGRATIONS = (
     *delivery.MIGRATIONS,
     *scheduler.MIGRATIONS,
     *overrides.MIGRATIONS,
+    *manual.MIGRATIONS,
 )
 """Every step that this program knows, oldest first within each owner."""
 

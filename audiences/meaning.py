@@ -11,7 +11,7 @@ from typing import cast
 
 from audiences.rules import AllOf, AnyOf, Compare, Condition, Events, Named, Node, Not, OneOf
 
-__all__ = ["canonical_json", "conditions", "fingerprint", "normalise", "selections"]
+__all__ = ["canonical_json", "conditions", "fingerprint", "normalise", "parts", "selections"]
 
 
 def conditions(node: Node) -> Iterator[Condition]:
@@ -30,20 +30,28 @@ def conditions(node: Node) -> Iterator[Condition]:
             yield node
 
 
+def parts(value: object) -> Iterator[object]:
+    """Yield a rule, or a part of one, and everything that it is made of, at any depth.
+
+    Args:
+        value: a node, or a part of one.
+    """
+    yield value
+    if isinstance(value, tuple):
+        for each in value:
+            yield from parts(each)
+    elif is_dataclass(value):
+        for each in fields(value):
+            yield from parts(getattr(value, each.name))
+
+
 def selections(value: object) -> Iterator[Events]:
     """Yield every selection of events that a rule or a part of one names, at any depth.
 
     Args:
         value: a node, or a part of one.
     """
-    if isinstance(value, Events):
-        yield value
-    if isinstance(value, tuple):
-        for each in value:
-            yield from selections(each)
-    elif is_dataclass(value):
-        for each in fields(value):
-            yield from selections(getattr(value, each.name))
+    yield from (part for part in parts(value) if isinstance(part, Events))
 
 
 def canonical_json(node: object) -> str:

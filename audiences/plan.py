@@ -6,7 +6,8 @@ those that an apply at the same instant would reach.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,6 +18,7 @@ from audiences.computing import MembershipChange, compute, compute_members
 from audiences.explain import explain
 from audiences.membership import count_memberships, current_members
 from audiences.order import depends_on
+from audiences.permissions import refresh_permissions
 from audiences.project import Definitions, Stores, resolve_project
 from exporters.desired import SyncPreview, preview_audience
 from exporters.destination import Destination
@@ -25,6 +27,7 @@ from identity.privacy.hashing import Candidate
 from identity.profiles import match_keys
 from identity.resolve import ResolveReport, unresolved_events
 from identity.shown import ShownProfile, show_profile
+from identity.store.warehouse import Warehouse
 
 __all__ = [
     "Compute",
@@ -40,6 +43,7 @@ __all__ = [
     "preview_members",
     "retirements",
     "sentence_of",
+    "taken_back",
     "with_dependencies",
 ]
 
@@ -124,7 +128,22 @@ class Plan:
 
 
 class _TakenBack(Exception):
-    """No error: leaves the plan's transaction so that it is taken back."""
+    """No error: leaves a transaction so that it is taken back."""
+
+
+@contextmanager
+def taken_back(warehouse: Warehouse) -> Iterator[None]:
+    """What is written inside is seen inside, and is gone afterwards.
+
+    Args:
+        warehouse: without an open transaction.
+    """
+    try:
+        with warehouse.transaction():
+            yield
+            raise _TakenBack
+    except _TakenBack:
+        pass
 
 
 def build_plan(stores: Stores, definitions: Definitions, select: Sequence[str], as_of: datetime) -> Plan:
@@ -143,34 +162,30 @@ def build_plan(stores: Stores, definitions: Definitions, select: Sequence[str], 
     steps: list[Step] = []
     chosen = with_dependencies(definitions, select)
     wanted = set(select) or {audience.key for audience in chosen}
-    try:
-        with stores.warehouse.transaction():
-            pending = unresolved_events(stores.warehouse)
-            report = resolve_project(stores, definitions, as_of)
-            touched = count_memberships(stores.warehouse, report.changes.touched)
-            steps.append(Resolve(pending, report, touched))
-            question = question_of(stores, definitions, as_of)
-            asked = everything(definitions, chosen, select)
-            changes = compute(stores.warehouse, asked, question, run="plan", retire=not select)
-            steps.extend(
-                Compute(each.key, sentence_of(each), change)
-                for each, change in zip(asked, changes, strict=True)
-            )
-            for audience in chosen:
-                if audience.key not in wanted:
-                    continue
-                for destination in definitions.destinations(audience):
-                    preview = preview_audience(
-                        stores.ledger,
-                        destination,
-                        audience.key,
-                        members_with_keys(stores, audience.key, destination),
-                        as_of=as_of,
-                    )
-                    steps.append(Sync(audience.key, destination.name, preview))
-            raise _TakenBack
-    except _TakenBack:
-        pass
+    with taken_back(stores.warehouse):
+        pending = unresolved_events(stores.warehouse)
+        report = resolve_project(stores, definitions, as_of)
+        touched = count_memberships(stores.warehouse, report.changes.touched)
+        steps.append(Resolve(pending, report, touched))
+        refresh_permissions(stores, definitions, as_of)
+        question = question_of(stores, definitions, as_of)
+        asked = everything(definitions, chosen, select)
+        changes = compute(stores.warehouse, asked, question, run="plan", retire=not select)
+        steps.extend(
+            Compute(each.key, sentence_of(each), change) for each, change in zip(asked, changes, strict=True)
+        )
+        for audience in chosen:
+            if audience.key not in wanted:
+                continue
+            for destination in definitions.destinations(audience):
+                preview = preview_audience(
+                    stores.ledger,
+                    destination,
+                    audience.key,
+                    members_with_keys(stores, audience.key, destination),
+                    as_of=as_of,
+                )
+                steps.append(Sync(audience.key, destination.name, preview))
     if not select:
         steps.extend(retirements(stores, definitions))
     return Plan(as_of, tuple(steps))
@@ -197,7 +212,9 @@ def preview_members(
     """
     audience = definitions.audience(key)
     chosen = [each for each in with_dependencies(definitions, (key,)) if each.of == audience.of]
-    members = compute_members(stores.warehouse, chosen, question_of(stores, definitions, as_of))[key]
+    with taken_back(stores.warehouse):
+        refresh_permissions(stores, definitions, as_of)
+        members = compute_members(stores.warehouse, chosen, question_of(stores, definitions, as_of))[key]
     if audience.of == "account":
         return len(members), []
     return len(members), [show_profile(stores.warehouse, stores.vault, each) for each in members[:limit]]

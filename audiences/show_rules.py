@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from rich.tree import Tree
@@ -11,10 +12,12 @@ from audiences.show import console, plain_table, print_json, strong
 
 if TYPE_CHECKING:
     from audiences.checking import Checked
+    from audiences.manual import Decision
     from audiences.shared import SharedScan
     from audiences.why import Reason, Why
+    from identity.shown import ShownIdentifier
 
-__all__ = ["show_checked", "show_scans", "show_why"]
+__all__ = ["show_checked", "show_decisions", "show_scans", "show_why"]
 
 
 def show_why(why: Why, *, as_json: bool) -> None:
@@ -70,6 +73,34 @@ def show_checked(checked: Checked, *, as_json: bool) -> None:
         console.print(f"{key}: not compared; it was not computed since its data changed (`audiences apply`)")
     if not checked.differences:
         console.print("What is stored is what a computation from scratch finds.")
+
+
+def show_decisions(
+    found: Sequence[Decision], shown: Mapping[str, ShownIdentifier], as_of: datetime, *, as_json: bool
+) -> None:
+    """Show whom persons put into audiences, or out of them."""
+    if as_json:
+        print_json(found)
+        return
+    if not found:
+        console.print("Nobody is in or out by hand; rules alone say who is in an audience.")
+        return
+    table = plain_table("no.>", "audience", "", "identifier", "by", "on (UTC)", "until (UTC)", "reason", "")
+    for each in found:
+        who = shown.get(each.subject)
+        ended = "ended" if each.expires_at is not None and each.expires_at <= as_of else ""
+        table.add_row(
+            str(each.number),
+            each.audience,
+            each.state,
+            f"{who.type}:{who.value}" if who else each.subject,
+            each.author,
+            f"{each.decided_at:%Y-%m-%d %H:%M}",
+            f"{each.expires_at:%Y-%m-%d %H:%M}" if each.expires_at else "",
+            each.reason,
+            f"undone {each.undone_at:%Y-%m-%d} by {each.undone_by}" if each.undone_at else ended,
+        )
+    console.print(table)
 
 
 def show_scans(scans: Sequence[SharedScan], *, as_json: bool) -> None:

@@ -8,9 +8,10 @@ looking. A timer may ring without changing anything; nothing changes without one
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from audiences.meaning import parts
 from audiences.periods import period_start
 from audiences.rules import (
     Compare,
@@ -106,7 +107,7 @@ def timers(rule: object) -> frozenset[EventTimer | TraitTimer]:
     Args:
         rule: a node; audiences that it is built on are not entered.
     """
-    return frozenset(_timers(rule))
+    return frozenset(timer for part in parts(rule) for timer in _timers(part))
 
 
 def needs_everybody(rule: object) -> bool:
@@ -115,9 +116,7 @@ def needs_everybody(rule: object) -> bool:
     Args:
         rule: a node or a measure.
     """
-    if isinstance(rule, (InQuery, QueryValue, Top, OfProfiles, OfAccount)):
-        return True
-    return any(needs_everybody(part) for part in _parts(rule))
+    return any(isinstance(part, (InQuery, QueryValue, Top, OfProfiles, OfAccount)) for part in parts(rule))
 
 
 def _timers(node: object) -> Iterator[EventTimer | TraitTimer]:
@@ -151,8 +150,6 @@ def _timers(node: object) -> Iterator[EventTimer | TraitTimer]:
             yield TraitTimer(Trait(path[:1]), held=_ZERO)
         case _:
             pass
-    for part in _parts(node):
-        yield from _timers(part)
 
 
 def _of_window(selection: Selection, clock: str, window: Window | None) -> Iterator[EventTimer]:
@@ -175,11 +172,3 @@ def _of_window(selection: Selection, clock: str, window: Window | None) -> Itera
 def _of_recency(events: Events, days: float) -> Iterator[EventTimer]:
     for number in (int(days), int(days) + 1):
         yield EventTimer(events.selection, "occurred", _DAY * number)
-
-
-def _parts(node: object) -> Iterator[object]:
-    if isinstance(node, tuple):
-        yield from node
-    elif is_dataclass(node) and not isinstance(node, type):
-        for each in fields(node):
-            yield getattr(node, each.name)

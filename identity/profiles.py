@@ -21,6 +21,7 @@ __all__ = [
     "find_identifier",
     "find_profile",
     "identifier_token",
+    "main_identifier",
     "match_keys",
     "newest_traits",
     "profiles_of",
@@ -148,12 +149,16 @@ def profiles_of(warehouse: Warehouse, identifier_ids: Sequence[str]) -> list[str
         warehouse: holds the identity graph's answer.
         identifier_ids: ids of identifiers.
     """
-    ids = [uuid(each) for each in identifier_ids]
-    rows = warehouse.query(
-        exp.select("identifier_id", "profile_id")
-        .from_("identifier_profiles")
-        .where(exp.In(this=exp.column("identifier_id"), expressions=ids))
-    ).to_pylist()
+    asked = pa.table({"identifier_id": pa.array(sorted(set(identifier_ids)), pa.string())})
+    with warehouse.scratch("asked", asked) as name:
+        rows = warehouse.query(
+            exp.select("m.identifier_id", "m.profile_id")
+            .from_("identifier_profiles AS m")
+            .join(
+                exp.to_table(name).as_("a"),
+                on=exp.column("identifier_id", "m").eq(exp.cast(exp.column("identifier_id", "a"), "UUID")),
+            )
+        ).to_pylist()
     known = {row["identifier_id"]: row["profile_id"] for row in rows}
     return [known.get(each) for each in identifier_ids]
 
@@ -166,6 +171,27 @@ def subjects_of(warehouse: Warehouse, profile_id: str) -> tuple[str, ...]:
         .where(exp.column("profile_id").eq(uuid(profile_id)))
     )
     return tuple(sorted(found["identifier_id"].to_pylist()))
+
+
+def main_identifier(warehouse: Warehouse, rules: IdentityRules, profile_id: str) -> str:
+    """The identifier that stands best for a profile: of the type that gives way last.
+
+    Args:
+        warehouse: holds the identity graph's answer.
+        rules: the project's identity rules.
+        profile_id: the profile's id.
+
+    Returns:
+        The identifier's id; of several of one type the first in the order of ids.
+    """
+    rank = {each.name: number for number, each in enumerate(rules.types)}
+    rows = warehouse.query(
+        exp.select("type", "identifier_id")
+        .from_("profile_identifiers")
+        .where(exp.column("profile_id").eq(uuid(profile_id)))
+    ).to_pylist()
+    best = min(rows, key=lambda row: (rank.get(row["type"], len(rank)), row["identifier_id"]))
+    return str(best["identifier_id"])
 
 
 def match_keys(

@@ -1,8 +1,9 @@
 """Touched profiles: whom each resolve changed, so that what is computed of profiles can be computed of few.
 
 Every resolve that changed anything takes the next number and lists the profiles that got events or trait
-changes, or that gained or lost an identifier, the former ones of what moved included. A row without a profile
-stands for everybody.
+changes, or that gained or lost an identifier, the former ones of what moved included. Whatever else changes
+what is known of profiles, such as what they permit, notes them likewise. A row without a profile stands for
+everybody.
 """
 
 from __future__ import annotations

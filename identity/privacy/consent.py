@@ -17,7 +17,15 @@ from typing import Literal
 from identity.errors import LedgerError
 from identity.store.ledger import Cursor, Ledger, Migration
 
-__all__ = ["MIGRATIONS", "ConsentRecord", "Decision", "consent_of", "decide", "record_consent"]
+__all__ = [
+    "MIGRATIONS",
+    "ConsentRecord",
+    "Decision",
+    "consent_of",
+    "decide",
+    "granted_subjects",
+    "record_consent",
+]
 
 MIGRATIONS: tuple[Migration, ...] = (
     (
@@ -175,6 +183,26 @@ FROM json_each(?) AS a CROSS JOIN consent_records AS r
 WHERE r.subject = a.value AND r.purpose = ? AND (r.captured_at <= ? OR r.state = 'denied')
 """
 _SUPPRESSED = "SELECT subject FROM suppressions WHERE subject IN (SELECT value FROM json_each(?))"
+
+
+def granted_subjects(cursor: Cursor, purpose: str, as_of: datetime) -> list[str]:
+    """The identifiers with a grant that has begun and not ended: nobody without one can be permitted.
+
+    A newer record, another identifier or a suppression may still forbid it, which `decide` knows.
+
+    Args:
+        cursor: of any transaction.
+        purpose: what is asked about.
+        as_of: the instant of asking, UTC.
+    """
+    now = _text(as_of)
+    return [subject for (subject,) in cursor.execute(_GRANTED, (purpose, now, now))]
+
+
+_GRANTED = """
+SELECT DISTINCT subject FROM consent_records
+WHERE purpose = ? AND state = 'granted' AND captured_at <= ? AND (expires_at IS NULL OR expires_at > ?)
+"""
 
 
 def consent_of(ledger: Ledger, subjects: Sequence[str]) -> list[ConsentRecord]:
