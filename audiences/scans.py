@@ -67,8 +67,9 @@ def _aggregate(
     events_at: OfEvents,
 ) -> exp.Expr:
     events, engine = fact.events, asking.engine
-    at = exp.column("occurred_at" if events.clock == "occurred" else "received_at")
-    order = (exp.column("occurred_at"), exp.column("message_id"))
+    occurred_at = exp.column("occurred_at")
+    at = occurred_at if events.clock == "occurred" else exp.column("received_at")
+    order = (occurred_at, exp.column("message_id"))
     filters = [in_window(events.window, at, asking.as_of, engine)]
     where_node = events.where
     if where_node is not None:
@@ -97,7 +98,7 @@ def _aggregate(
             return engine.filtered(exp.Count(this=exp.Star()), where())
         case "days":
             zone = cast("str", fact.detail)
-            day = of_event(("day", zone, events.clock), lambda: engine.local_date(at, zone))
+            day = of_event(("day", zone), lambda: engine.local_date(occurred_at, zone))
             return engine.filtered(exp.Count(this=exp.Distinct(expressions=[day])), where())
         case "numbers" | "sum" | "min" | "max":
             exact = fact.figure in ("numbers", "sum")
@@ -108,9 +109,13 @@ def _aggregate(
         case "first" | "last":
             stored = of_event(("value", fact.path), value)
             return engine.outermost(stored, order, where(engine.exists(stored)), last=fact.figure == "last")
-        case "first_at" | "last_at":
-            kind = exp.Min if fact.figure == "first_at" else exp.Max
-            return engine.filtered(kind(this=at), where())
+        case "first_at":
+            # the first by when it occurred, and its instant by the clock that the window looks at
+            if events.clock == "occurred":
+                return engine.filtered(exp.Min(this=at), where())
+            return engine.outermost(at, order, where(), last=False)
+        case "last_at":
+            return engine.filtered(exp.Max(this=occurred_at), where())
         case "has":
             has = cast("Node", fact.detail)
             answer = of_event(("has", has), lambda: asking.rule(has, events_at))

@@ -21,6 +21,7 @@ from audiences.rules import (
     OfAccount,
     OfProfiles,
     OneOf,
+    Prefixed,
     QueryValue,
     Recency,
     Recurs,
@@ -133,6 +134,9 @@ def _timers(node: object) -> Iterator[EventTimer | TraitTimer]:
             for number in range(1, of + 1):
                 yield EventTimer(events.selection, events.clock, period.delta * number)
         case Sequence(steps, exclusions):
+            if node.adjacent or any(step.within_events is not None for step in steps):
+                # an event of any name comes between two steps when it becomes visible
+                yield from _of_window(Prefixed(""), "occurred", None)
             for each in exclusions:
                 if each.within is not None and each.before is None and each.after is not None:
                     events = steps[each.after].events

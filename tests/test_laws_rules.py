@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from audiences.computed import ComputedTrait
@@ -19,7 +19,7 @@ from tests.reference import Group, World, members, value
 from tests.stored import ask, evaluate, fill, kinds_of, make_tables
 from tests.strategies import AS_OF, measures, rules, worlds
 
-relaxed = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+relaxed = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 @pytest.fixture(scope="module")
