@@ -19,6 +19,7 @@
 # %%
 import tempfile
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -28,10 +29,10 @@ import pandas as pd
 from IPython.display import SVG
 
 from audiences import Audience, days, did, prop, trait
+from audiences.asking import question_of
+from audiences.computing import compute, compute_members
 from audiences.explain import explain
-from audiences.membership import compute_members, store_memberships
 from audiences.plan import members_with_keys
-from audiences.privacy import FieldPrivacy
 from audiences.project import load_definitions, open_stores
 from audiences.show import REASONS
 from audiences.start import create_project
@@ -115,7 +116,8 @@ for name, audience in zip(steps, ladder, strict=True):
     print(f"{name:22} {explain(audience)}")
 
 # %%
-members = compute_members(stores.warehouse, ladder, AS_OF)
+question = question_of(stores, definitions, AS_OF)
+members = compute_members(stores.warehouse, ladder, replace(question, audiences={}))
 sizes = pd.DataFrame({"step": list(steps), "people": [len(members[each.key]) for each in ladder]})
 chart = (
     alt.Chart(sizes, title="How many people are left at each step", width=420)
@@ -130,8 +132,7 @@ chart
 # A dry run: consent, suppression, match keys and the size floor are asked for real; nothing is sent, nothing written.
 
 # %%
-privacy = FieldPrivacy(stores.vault, rules)
-store_memberships(stores.warehouse, definitions.audiences, AS_OF, privacy, run="tour")
+compute(stores.warehouse, definitions.audiences, question, run="tour")
 rows = []
 for audience in definitions.audiences:
     for destination in definitions.destinations(audience):

@@ -10,7 +10,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from audiences import Audience, days, did, prop
-from audiences.membership import compute_members
+from audiences.compile import Question
+from audiences.computing import compute_members
+from audiences.kinds import read_kinds
 from identity.identifiers import IdentityRules
 from identity.mapping import load_mapping
 from tests.conftest import House
@@ -21,7 +23,8 @@ EVENTS = Path(__file__).parent / "fixtures" / "events"
 def members(house: House, audiences: list[Audience], as_of: datetime) -> dict[str, set[str]]:
     """Audience → user ids."""
     who = {profile: user for user, profile in house.profile_of("user_id").items()}
-    found = compute_members(house.warehouse, audiences, as_of)
+    question = Question(as_of, kinds=read_kinds(house.warehouse))
+    found = compute_members(house.warehouse, audiences, question)
     return {key: {who[profile] for profile in profiles} for key, profiles in found.items()}
 
 

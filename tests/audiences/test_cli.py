@@ -138,7 +138,7 @@ def test_plan_and_preview_write_nothing(shell: Shell) -> None:
     shell.run("resolve", "--json")
     shell.run("preview", "big_spenders")
     listed = json.loads(shell.run("audience", "--json"))
-    assert [row["members"] for row in listed] == [0, 0, 0, 0]
+    assert [row["members"] for row in listed] == [None, None, None, None]
     assert json.loads(shell.run("status", "--json")) == {"held": [], "runs": []}
 
 
