@@ -30,9 +30,10 @@ from typing import Any
 from benchmarks.audience_cases import Case, cases
 from benchmarks.audience_contender import THREADS, Contender, digest
 from benchmarks.audience_events import Data, make
+from benchmarks.audience_ours import OURS
 from benchmarks.audience_rivals import RIVALS
 
-CONTENDERS: dict[str, Contender] = RIVALS
+CONTENDERS: dict[str, Contender] = {**RIVALS, "ours": OURS}
 REFERENCE = "duckdb-where"
 LITTLE = 10_000
 HEAD = (
