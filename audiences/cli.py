@@ -373,6 +373,7 @@ def profile(
     as_json: JsonOption = False,
 ) -> None:
     """Show one profile: identifiers, traits, events, consent; values masked."""
+    from audiences.membership import audiences_of, values_of
     from audiences.project import open_stores
     from audiences.show import show_profile
     from identity.overrides import list_overrides
@@ -401,7 +402,10 @@ def profile(
         records = [each for each in consent_of(stores.ledger, subjects) if each.captured_at <= then]
         since = suppressed_at(stores.ledger, subjects)
         since = None if since is None or since > then else since
-    show_profile(shown, records, since, as_json=as_json)
+        # what was stored is of the last run, and says nothing of another instant
+        computed = values_of(stores.warehouse, shown.profile_id) if as_of is None else {}
+        inside = audiences_of(stores.warehouse, shown.profile_id) if as_of is None else {}
+    show_profile(shown, records, since, computed, inside, as_json=as_json)
 
 
 add_rule_commands(app)

@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
+from sqlglot import exp
+
 from audiences.project import Definitions, load_definitions, open_stores, shadowing
 from identity.errors import AudienceEngineError
 
@@ -108,9 +110,11 @@ def _project(project: Path, loaded: list[Definitions]) -> str:
 def _stores(definitions: Definitions) -> str:
     with open_stores(definitions) as stores:
         key = stores.vault.key_id.hex()
+        limit = exp.Anonymous(this="current_setting", expressions=[exp.Literal.string("memory_limit")])
+        memory = stores.warehouse.query(exp.select(limit.as_("memory")))["memory"][0].as_py()
     if not os.access(definitions.folder, os.W_OK):
         return f"key {key} fits; but {definitions.folder} can't be written"
-    return f"key {key} fits the warehouse; the ledger opens"
+    return f"key {key} fits the warehouse, which uses at most {memory} of memory; the ledger opens"
 
 
 def _tokens(definitions: Definitions, environment: Mapping[str, str]) -> list[Check]:

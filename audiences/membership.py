@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pyarrow as pa
 from sqlglot import exp
@@ -14,15 +14,17 @@ from audiences.conditions import is_figure
 from audiences.engines import Engine
 from audiences.scope import Subject
 from identity.store.warehouse import Warehouse
-from identity.tables import instant, temporary
+from identity.tables import instant, temporary, uuid
 
 __all__ = [
     "Stored",
+    "audiences_of",
     "count_memberships",
     "current_members",
     "end_memberships",
     "store_members",
     "store_traits",
+    "values_of",
 ]
 
 _KEPT_IN: dict[Subject, tuple[str, str]] = {
@@ -253,6 +255,38 @@ def current_members(warehouse: Warehouse, key: str, of: Subject = "profile") -> 
         .order_by(owner)
     )
     return list(found[owner].to_pylist())
+
+
+def values_of(warehouse: Warehouse, profile_id: str) -> dict[str, tuple[str, datetime]]:
+    """The computed traits of a profile: name → value as JSON text, and since when it has it, UTC.
+
+    Args:
+        warehouse: holds the values.
+        profile_id: whose.
+    """
+    rows = warehouse.query(
+        exp.select("name", "value", "changed_at")
+        .from_("computed_traits")
+        .where(exp.column("profile_id").eq(uuid(profile_id)))
+        .order_by("name")
+    ).to_pylist()
+    return {row["name"]: (row["value"], row["changed_at"].replace(tzinfo=UTC)) for row in rows}
+
+
+def audiences_of(warehouse: Warehouse, profile_id: str) -> dict[str, datetime]:
+    """The audiences that a profile is stored as a member of, and since when, UTC.
+
+    Args:
+        warehouse: holds the history.
+        profile_id: whose.
+    """
+    rows = warehouse.query(
+        exp.select("audience", "entered_at")
+        .from_("memberships")
+        .where(exp.column("profile_id").eq(uuid(profile_id)), exp.column("exited_at").is_(exp.null()))
+        .order_by("audience")
+    ).to_pylist()
+    return {row["audience"]: row["entered_at"].replace(tzinfo=UTC) for row in rows}
 
 
 def count_memberships(warehouse: Warehouse, profile_ids: Sequence[str]) -> dict[str, int]:

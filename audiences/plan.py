@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import cast
 
 from audiences.asking import question_of
 from audiences.audience import Audience
@@ -19,7 +20,9 @@ from audiences.explain import explain
 from audiences.membership import count_memberships, current_members
 from audiences.order import depends_on
 from audiences.permissions import refresh_permissions
+from audiences.phrases import figure
 from audiences.project import Definitions, Stores, resolve_project
+from audiences.rules import Measure
 from exporters.desired import SyncPreview, preview_audience
 from exporters.destination import Destination
 from exporters.ledger import still_held
@@ -69,7 +72,7 @@ class Compute:
 
     Attributes:
         audience: its key.
-        sentence: its rule in words; of a trait, its description.
+        sentence: its rule in words; of a trait, what it is.
         change: size, entered, exited.
     """
 
@@ -263,7 +266,7 @@ def sentence_of(wanted: Audience | ComputedTrait) -> str:
     """
     if isinstance(wanted, Audience):
         return explain(wanted)
-    return wanted.description or "A computed trait."
+    return f"Computed trait: {figure(cast('Measure', wanted.operand))}."
 
 
 def destinations_of(definitions: Definitions) -> dict[str, Destination]:

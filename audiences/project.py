@@ -52,7 +52,8 @@ class Project:
     """The settings of a project; relative paths start at the folder of its `project.py`.
 
     Attributes:
-        warehouse: URL of the warehouse, such as `duckdb:///shop.duckdb`.
+        warehouse: URL of the warehouse, such as `duckdb:///shop.duckdb`; `?memory_limit=4GB` bounds the
+            memory that it uses, and what does not fit is spilled to disk.
         ledger: file of the ledger (consent, what was sent, runs).
         key: file of the key that seals personal values; keep it out of backups of the two above.
         identity: how events become profiles.
@@ -212,6 +213,7 @@ def open_stores(definitions: Definitions) -> Iterator[Stores]:
         definitions: a loaded project.
 
     Raises:
+        ConfigurationError: a warehouse that a project can't have.
         KeyFileError: the key is missing or not the one that sealed the data.
         WarehouseError: the warehouse is in use by another process.
         LedgerError: the ledger can't be opened.
@@ -222,6 +224,11 @@ def open_stores(definitions: Definitions) -> Iterator[Stores]:
     from identity.tables import bind_key, create_tables
 
     project, folder = definitions.project, definitions.folder
+    if not project.warehouse.startswith("duckdb:"):
+        raise ConfigurationError(
+            "A project's warehouse is a duckdb:/// file, since ingest and resolve run there only; rules run "
+            "on PostgreSQL too, for a program that fills the tables itself (docs/rules.md)."
+        )
     vault = open_vault_of(definitions)
     with ExitStack() as stack:
         ledger = stack.enter_context(open_ledger(folder / project.ledger))

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from audiences.explain import explain
+from audiences.masked import masked
 from audiences.phrases import explain_duration
 
 if TYPE_CHECKING:
@@ -388,7 +389,13 @@ def show_preview(key: str, size: int, members: Sequence[ShownProfile], *, as_jso
 
 
 def show_profile(
-    profile: ShownProfile, consent: Sequence[ConsentRecord], suppressed: datetime | None, *, as_json: bool
+    profile: ShownProfile,
+    consent: Sequence[ConsentRecord],
+    suppressed: datetime | None,
+    computed: Mapping[str, tuple[str, datetime]],
+    audiences: Mapping[str, datetime],
+    *,
+    as_json: bool,
 ) -> None:
     """Show one profile, values masked."""
     if as_json:
@@ -401,7 +408,16 @@ def show_profile(
             }
             for each in consent
         ]
-        print_json({"profile": profile, "consent": records, "suppressed_at": suppressed})
+        values = {name: {"value": masked(text), "since": since} for name, (text, since) in computed.items()}
+        print_json(
+            {
+                "profile": profile,
+                "computed_traits": values,
+                "audiences": audiences,
+                "consent": records,
+                "suppressed_at": suppressed,
+            }
+        )
         return
     # an event's consent is recorded under each of its identifiers
     decisions = list(
@@ -415,6 +431,8 @@ def show_profile(
     for title, rows in (
         ("identifiers", [(each.type, each.value) for each in profile.identifiers]),
         ("traits", [(name, str(trait.value), _source(trait)) for name, trait in profile.traits.items()]),
+        ("computed traits", [_computed(name, *each) for name, each in computed.items()]),
+        ("audiences", [(key, f"since {since:%Y-%m-%d %H:%M}") for key, since in audiences.items()]),
         ("accounts", [_account(each) for each in profile.accounts]),
         ("events", [(name, f"{count:,}") for name, count in profile.events.items()]),
         ("latest", [(f"{at:%Y-%m-%d %H:%M}", name or kind) for at, kind, name in profile.recent]),
@@ -429,6 +447,12 @@ def show_profile(
             console.print(table)
     if suppressed:
         console.print(strong("  suppressed", f" since {suppressed:%Y-%m-%d %H:%M} UTC", style="bold red"))
+
+
+def _computed(name: str, text: str, since: datetime) -> tuple[str | Text, ...]:
+    value = masked(text)
+    shown = int(value) if isinstance(value, float) and value.is_integer() else value
+    return name, Text(str(shown)), Text(f"since {since:%Y-%m-%d %H:%M}", style="dim")
 
 
 def _source(trait: ShownTrait) -> Text:

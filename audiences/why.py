@@ -6,18 +6,19 @@ timer of the rule rings for this person.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-import orjson
 import pyarrow as pa
 from sqlglot import exp
 
 from audiences.audience import Audience
 from audiences.compile import Question, compile_answers, compile_rows, selected
 from audiences.explain import explain_condition
+from audiences.masked import masked
 from audiences.meaning import conditions, selections
 from audiences.rules import (
     AllOf,
@@ -34,7 +35,6 @@ from audiences.rules import (
     Relative,
 )
 from audiences.timers import EventTimer, TraitTimer, needs_everybody, timers
-from identity.privacy.vault import SEALED_PREFIX
 from identity.store.warehouse import Warehouse
 from identity.tables import temporary, uuid
 
@@ -205,20 +205,7 @@ def _figure(node: Node, found: dict[str, object]) -> str | None:
         return "missing"
     if isinstance(value, float):
         return f"{int(value):,}" if value == int(value) else f"{value:,}"
-    return _shown(str(value))
-
-
-def _shown(text: str) -> str:
-    """A stored value without what is sealed in it."""
-
-    def masked(value: object) -> object:
-        if isinstance(value, str) and value.startswith(SEALED_PREFIX):
-            return "sealed"
-        if isinstance(value, list):
-            return [masked(each) for each in value]
-        return {key: masked(each) for key, each in value.items()} if isinstance(value, dict) else value
-
-    return orjson.dumps(masked(orjson.loads(text))).decode()
+    return json.dumps(masked(str(value)), ensure_ascii=False)
 
 
 def _evidence(warehouse: Warehouse, node: Node, question: Question) -> tuple[int, tuple[Evidence, ...]]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import duckdb
 from sqlglot import exp
 
-from identity.errors import WarehouseError
+from identity.errors import ConfigurationError, WarehouseError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,24 +26,43 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 """Without these, an unknown function makes DuckDB look for an extension on the network."""
 
 
+_OPTIONS = frozenset({"memory_limit", "threads"})
+"""What a warehouse's URL may set."""
+
 _ABOUT_NAMES = (duckdb.CatalogException, duckdb.BinderException)
 """Errors whose first line speaks of names and types; the others may quote a value."""
 
 
 def open_url(url: str) -> DuckDBWarehouse:
-    """Open `duckdb:///relative`, `duckdb:////absolute` or `duckdb:///:memory:`.
+    """Open `duckdb:///relative`, `duckdb:////absolute` or `duckdb:///:memory:`, with `?memory_limit=4GB`.
+
+    The engine uses at most that much memory, by default four fifths of the machine's, and spills what does
+    not fit into files beside the warehouse; `?threads=2` bounds how many it uses.
 
     Args:
         url: where the file lies; it is made when missing, its folder is not.
 
     Raises:
+        ConfigurationError: an option that it does not have, or a value that it can't take.
         WarehouseError: the file is in use by another process, is no DuckDB file, or its folder is missing.
     """
-    path = urlsplit(url).path.removeprefix("/")
+    parts = urlsplit(url)
+    path = parts.path.removeprefix("/")
+    asked = dict(parse_qsl(parts.query))
+    unknown = sorted(asked.keys() - _OPTIONS)
+    if unknown:
+        raise ConfigurationError(
+            f"A warehouse has no option {unknown[0]!r}; it has {', '.join(sorted(_OPTIONS))}."
+            + did_you_mean(unknown[0], _OPTIONS)
+        )
     if path != ":memory:" and not Path(path).resolve().parent.is_dir():
         raise WarehouseError(f"The folder of the warehouse {path!r} does not exist; make it first.")
     try:
-        connection = duckdb.connect(path, config=_CONFIG)
+        connection = duckdb.connect(path, config={**_CONFIG, **asked})
+    except (duckdb.InvalidInputException, duckdb.ParserException):
+        raise ConfigurationError(
+            f"The warehouse {path!r} takes memory_limit as in memory_limit=4GB, and threads as in threads=2."
+        ) from None
     except duckdb.IOException as error:
         text = str(error)
         if "lock" in text:

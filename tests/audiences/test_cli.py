@@ -335,3 +335,49 @@ def test_help_is_quick_and_loads_no_driver() -> None:
     commands = "init demo doctor ingest rejects resolve plan apply run status audience preview sql explain"
     for command in f"{commands} profile consent".split():
         assert re.search(rf"^  {command} +\S", shown, re.MULTILINE), command
+
+
+WAREHOUSE = "duckdb:///warehouse.duckdb"
+RULES = """
+
+from audiences import ComputedTrait
+
+orders_90d = ComputedTrait("orders_90d", did("Order Completed").within(days(90)).count())
+regulars = Audience("regulars", trait("orders_90d") >= 3)
+"""
+
+
+def test_what_rules_mean_for_somebody_is_shown(shell: Shell) -> None:
+    """A computed trait on the profile, why somebody is in, the shared scans, and a check from scratch."""
+    project = shell.folder / "project.py"
+    project.write_text(project.read_text() + RULES)
+    shell.run("ingest", "events/sample.ndjson", "--json")
+    shell.run("apply", "--yes", "--json")
+    shown = shell.run("profile", "user_id:u0113")
+    assert re.search(r"orders_90d\s+3 +since", shown)
+    assert re.search(r"regulars\s+since", shown)
+    why = json.loads(shell.run("why", "user_id:u0113", "regulars", "--json"))
+    assert (why["member"], why["reason"]["figure"], why["reason"]["count"]) == (True, "3", 3)
+    assert why["changes_at"] is not None
+    in_words = shell.run("why", "user_id:u0113", "big_spenders")
+    assert "✗ has a sum of revenue of at least 500" in in_words
+    assert "m0113-order0" in in_words
+    scans = json.loads(shell.run("explain", "--plan", "--json"))
+    assert {scan["reads"] for scan in scans} >= {"events “Order Completed”", "traits"}
+    checked = json.loads(shell.run("check", "--full", "--json"))
+    assert checked["differences"] == []
+    assert checked["compared"]["regulars"] > 0
+
+
+def test_a_setting_bounds_the_memory_of_the_warehouse(shell: Shell) -> None:
+    """`doctor` says how much; what a project can't have is an error with the way out."""
+    project = shell.folder / "project.py"
+    text = project.read_text()
+    project.write_text(text.replace(WAREHOUSE, WAREHOUSE + "?memory_limit=500MB"))
+    assert "at most 476.8 MiB of memory" in shell.run("doctor")
+    project.write_text(text.replace(WAREHOUSE, WAREHOUSE + "?memory_limt=1GB"))
+    assert "Did you mean 'memory_limit'" in shell.run("doctor", code=EXIT_FAILED)
+    project.write_text(text.replace(WAREHOUSE, "postgresql://me:secret@host/shop"))
+    refused = shell.run("doctor", code=EXIT_FAILED)
+    assert "duckdb:/// file" in refused
+    assert "secret" not in refused
