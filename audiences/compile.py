@@ -20,6 +20,7 @@ from audiences.comparing import in_window
 from audiences.computed import ComputedTrait
 from audiences.conditions import Conditions, OfEvents, is_figure
 from audiences.engines import ENGINES, Engine
+from audiences.engines.engine import Kind
 from audiences.facts import Facts
 from audiences.kinds import Kinds
 from audiences.meaning import normalise
@@ -242,17 +243,18 @@ class _Scope:
 
     # ------------------------------------------------------------------------------------- events
 
-    def rows(self, events: Events, columns: Mapping[str, Path]) -> exp.Select:
-        """Visible events: id, occurred_at, message_id, and the stored values under some paths."""
+    def rows(self, events: Events, columns: Mapping[str, Path], kind: Kind | None = None) -> exp.Select:
+        """Visible events: id, occurred_at, message_id, and the values under some paths, read as one kind."""
         of_events = OfEvents(events.selection, exp.column("properties"))
         clock = exp.column("occurred_at" if events.clock == "occurred" else "received_at")
         conditions = [
             in_window(events.window, clock, self.question.as_of, self.engine),
             self.conditions.rule(events.where, of_events) if events.where else None,
         ]
-        selected = [
-            self.conditions.property(of_events, path).as_(name, quoted=True) for name, path in columns.items()
-        ]
+        values = {name: self.conditions.property(of_events, path) for name, path in columns.items()}
+        if kind is not None:
+            values = {name: self.engine.known(value, kind) for name, value in values.items()}
+        selected = [value.as_(name, quoted=True) for name, value in values.items()]
         return (
             self._events(events.selection)
             .select("id", "occurred_at", "message_id", *selected)

@@ -192,7 +192,9 @@ class Conditions:
             case Trait((name, *inner)):
                 return self._within(self.facts.of_trait(name), inner)
             case Pick(events, which, path):
-                return self.facts.of_events(Fact(which, events, path))
+                kind = self.only_kind(events.selection, path)
+                picked = self.facts.of_events(Fact(which, events, path, kind))
+                return picked if kind is None else self.engine.wrapped(picked)
             case MostFrequent() | UniqueList() | QueryValue():
                 return self.facts.of_relation(operand)
             case _:
@@ -215,6 +217,14 @@ class Conditions:
             lists = self.kinds is None or "array" in self.kinds.of(of_event.selection, path[:number])
             value = self.engine.into(value, key) if lists else self.engine.key(value, key)
         return value
+
+    def only_kind(self, selection: Selection, path: Path) -> Kind | None:
+        """The one kind of value that a property has ever been; None for several, or when nobody knows."""
+        known = self._known(Property(path), OfEvents(selection, exp.null()))
+        if known is None or len(known) != 1 or not known <= _SCALARS:
+            return None
+        (kind,) = known
+        return cast("Kind", kind)
 
     def number(self, of_event: OfEvents, path: Path, read: Reading = "plain") -> exp.Expr:
         """The number under a path of events' properties; NULL where there is none."""

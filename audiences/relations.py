@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 import sqlglot
 from sqlglot import exp
 
 from audiences.chains import sequence_ids
 from audiences.conditions import Conditions
+from audiences.engines.engine import Kind
 from audiences.rules import (
     Consented,
     Distinct,
@@ -33,8 +34,6 @@ CONSENTED = "consented_profiles"
 MANUAL = "manual_members"
 """Table of `audience`, `profile_id`, `state` (`in`, `out`): the manual decisions in force."""
 
-Rows = Callable[[Events, Mapping[str, Path]], exp.Select]
-"""Visible events: `id`, `occurred_at`, `message_id`, and columns of the values under some paths."""
 
 _KIND = "kind"
 _CLOCKS = {
@@ -43,6 +42,20 @@ _CLOCKS = {
     "profiles": ("first_seen_at",),
 }
 """What checked queries may read, and the instants that say when a row becomes visible."""
+
+
+class Rows(Protocol):
+    """Selects events."""
+
+    def __call__(self, events: Events, columns: Mapping[str, Path], kind: Kind | None = None) -> exp.Select:
+        """Visible events: `id`, `occurred_at`, `message_id`, and columns of the values under some paths.
+
+        Args:
+            events: the selection, its window and `where`.
+            columns: name → path.
+            kind: the kind that all these values are known to be, to read them as it; None for stored values.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +166,20 @@ def _ascending(value: exp.Expr) -> exp.Expr:
 def _scalars(conditions: Conditions, rows: Rows, events: Events, path: tuple[str, ...]) -> exp.Subquery:
     """The different texts, numbers and flags of a property: id, kind, flag, number, text, times."""
     engine = conditions.engine
-    given = rows(events, {"given": path})
-    listed = engine.explode(
-        exp.select("id").from_(given.subquery("given_rows")), engine.scalars(exp.column("given")), "scalar"
-    )
-    scalar = exp.column("scalar", quoted=True)
-    flag, number, text = engine.flag(scalar), engine.number(scalar), engine.text(scalar)
+    only = conditions.only_kind(events.selection, path)
+    given = rows(events, {"given": path}, only).subquery("given_rows")
+    if only is None:
+        listed = engine.explode(exp.select("id").from_(given), engine.scalars(exp.column("given")), "scalar")
+        scalar: exp.Expr = exp.column("scalar", quoted=True)
+        flag, number, text = engine.flag(scalar), engine.number(scalar), engine.text(scalar)
+    else:
+        # no array and nothing else: the property is read as what it is
+        listed = exp.select("id", "given").from_(given)
+        missing = {"flag": "BOOLEAN", "number": "DOUBLE", "text": "TEXT"}
+        flag, number, text = (
+            exp.column("given") if kind == only else exp.cast(exp.null(), type_)
+            for kind, type_ in missing.items()
+        )
     typed = exp.select(
         "id",
         flag.as_("flag"),

@@ -10,6 +10,7 @@ from sqlglot import exp
 
 from audiences.comparing import as_number, in_window
 from audiences.conditions import Conditions, OfEvents
+from audiences.engines.engine import Kind
 from audiences.facts import Fact
 from audiences.periods import span_of
 from audiences.rules import Events, Node, Reading, Selection
@@ -107,8 +108,14 @@ def _aggregate(
         case "quantile":
             return engine.quantile(number(exact=False), cast("float", fact.detail), where())
         case "first" | "last":
-            stored = of_event(("value", fact.path), value)
-            return engine.outermost(stored, order, where(engine.exists(stored)), last=fact.figure == "last")
+            if fact.detail is None:
+                picked = of_event(("value", fact.path), value)
+                there = engine.exists(picked)
+            else:
+                only = cast("Kind", fact.detail)
+                picked = of_event((only, fact.path), lambda: engine.known(value(), only))
+                there = picked.copy().is_(exp.null()).not_()
+            return engine.outermost(picked, order, where(there), last=fact.figure == "last")
         case "first_at":
             # the first by when it occurred, and its instant by the clock that the window looks at
             if events.clock == "occurred":
