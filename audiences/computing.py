@@ -29,6 +29,7 @@ from audiences.errors import MembershipError, RuleError
 from audiences.membership import Stored, end_memberships, store_members, store_traits
 from audiences.order import depends_on
 from audiences.rules import Recency
+from audiences.stored_rules import rule_json
 from audiences.timers import needs_everybody, timers
 from identity.errors import WarehouseError
 from identity.store.warehouse import Warehouse
@@ -336,13 +337,19 @@ def _next_version(
         key=wanted.key,
         kind=_kind(wanted),
         fingerprint=meaning_of(wanted, question.audiences),
-        rule="",
+        rule=_stored_rule(wanted, question),
         version=before.version + 1 if before else 1,
         as_of=question.as_of.astimezone(UTC),
         run=run,
         members=size,
         touched=seen,
     )
+
+
+def _stored_rule(wanted: _Wanted, question: Question) -> str:
+    if isinstance(wanted, ComputedTrait):
+        return rule_json(wanted.measure, question.privacy, place=wanted.place)
+    return rule_json(wanted.rule, question.privacy, of=wanted.of, place=wanted.place)
 
 
 def _sizes(warehouse: Warehouse, batch: _Batch, table: str) -> dict[str, int]:
