@@ -1,4 +1,4 @@
-"""What a change of a rule means: who may come and go by it, as far as the rules alone prove it, and in words."""
+"""What a change of a rule means: who may come and go by it, as far as the rules prove it, and in words."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def compare_rules(before: Node, now: Node, audiences: Mapping[str, Verdict] | No
     Args:
         before: the earlier rule.
         now: the later one, about the same kind.
-        audiences: what became of the audiences that the rules name, by key; one that is not in it is as it was.
+        audiences: what became of the audiences that the rules name, by key; others are as they were.
     """
     altered = {key: verdict for key, verdict in (audiences or {}).items() if verdict != "equivalent"}
     old = simplified(cast("Node", _renamed(before, {key: f"{key} before" for key in altered})))

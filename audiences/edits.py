@@ -151,11 +151,13 @@ def _edit(before: Node, now: Node) -> Iterator[str]:
 
 
 def _changed_parts(before: _Said, now: _Said) -> Iterator[str]:
-    if before.slot != now.slot or before.about != now.about:
+    if before.slot != now.slot:
         old, new = _whole(before), _whole(now)
         if old != new:
             yield f"{quoted(old)} became {quoted(new)}"
         return
+    if before.about != now.about:
+        yield f"{now.about} instead of {before.about}"
     lead = f"{now.about}: " if now.about else ""
     for name, text in before.parts.items():
         if text != now.parts[name]:
@@ -182,7 +184,7 @@ def _said(node: Node) -> _Said:
             return _Said(f"trait {name_of(path)}", ("trait", path), {"value": "has a value"})
         case Compare(Count(events), op, Number(number)):
             times = than(cast("OrderOp", op), counted(int(number), "time"))
-            return _Said(_names(events), Count, {"value": times, **_of_events(events)})
+            return _Said(_names(events), "Count", {"value": times, **_of_events(events)})
         case Compare(ActiveDays() as measure, op, Number(number)):
             said = _said_of_measure(measure)
             days = than(cast("OrderOp", op), counted(int(number), "day"))
@@ -195,17 +197,17 @@ def _said(node: Node) -> _Said:
             return replace(said, parts={"value": "has a value", **said.parts})
         case Not(rule):
             inner = _said(rule)
-            return _Said("", (Not, inner.slot), {"value": explain_condition(node)})
+            return _Said("", ("Not", inner.slot), {"value": explain_condition(node)})
         case _:
-            return _Said("", type(node), {"value": explain_condition(node)})
+            return _Said("", type(node).__name__, {"value": explain_condition(node)})
 
 
 def _said_of_measure(measure: Measure) -> _Said:
     if isinstance(measure, QueryValue):
-        return _Said(figure(measure), QueryValue, {})
+        return _Said(figure(measure), "QueryValue", {})
     events = measure.events
     bare = replace(measure, events=Events(events.selection))
-    return _Said(figure(bare), type(measure), _of_events(events))
+    return _Said(figure(bare), type(measure).__name__, _of_events(events))
 
 
 def _names(events: Events) -> str:

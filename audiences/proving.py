@@ -122,7 +122,7 @@ def _by_logic(first: Node, second: Node, known: _Known) -> bool:
         case Not(rule), Compare(Count() | ActiveDays() | Distinct()):
             return _implies(negated(second), rule, known)
         case (Compare() | OneOf(), Not(Compare() | OneOf() as other)):
-            return _apart(cast("Compare | OneOf", first), other)
+            return _apart(first, other)
         case _:
             return _by_condition(first, second, known)
 
@@ -130,7 +130,7 @@ def _by_logic(first: Node, second: Node, known: _Known) -> bool:
 def _by_condition(first: Node, second: Node, known: _Known) -> bool:
     match first, second:
         case (Compare() | OneOf(), Compare() | OneOf()):
-            return _compares(cast("Compare | OneOf", first), cast("Compare | OneOf", second), known)
+            return _compares(first, second, known)
         case (Compare(operand) | OneOf(operand) | Exists(operand), Exists(other)):
             return operand == other or _has_more(operand, other, known)
         case FirstTime(events), FirstTime(others):
@@ -319,7 +319,7 @@ def _in_window(some: Window | None, more: Window | None) -> bool:
         case _, None:
             return True
         case (Last() | Ago(), Last() | Ago()):
-            return _in_span(cast("Last | Ago", some), cast("Last | Ago", more))
+            return _in_span(some, more)
         case Dates(start, end), Dates(begin, until):
             early = begin is None or (start is not None and begin <= start)
             late = until is None or (end is not None and end <= until)
@@ -350,7 +350,7 @@ def _span(window: Last | Ago) -> tuple[int | None, bool, int, bool]:
 
 
 def _regularly(first: Regularly, second: Regularly, known: _Known) -> bool:
-    if (first.op, first.period) != (second.op, second.period):
+    if (first.op, first.period, first.events.clock) != (second.op, second.period, second.events.clock):
         return False
     if second.at_least > first.at_least or second.of < first.of:
         return False
@@ -376,7 +376,9 @@ def _sequence(first: Sequence, second: Sequence, known: _Known) -> bool:
         same
         and _at_most(first.within, second.within)
         and all(map(lambda one, other: _step(one, other, known), first.steps, second.steps))
-        and all(any(_excludes(each, other, known) for each in first.exclusions) for other in second.exclusions)
+        and all(
+            any(_excludes(each, other, known) for each in first.exclusions) for other in second.exclusions
+        )
     )
 
 

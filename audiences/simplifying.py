@@ -99,6 +99,9 @@ def _inner(value: object) -> object:
     rebuilt = replace(value, **{each.name: _inner(getattr(value, each.name)) for each in fields(value)})
     if isinstance(rebuilt, Events):
         return _events(rebuilt)
+    if isinstance(value, Regularly) and isinstance(rebuilt, Regularly):
+        # its periods look at the clock, though its events have no window
+        rebuilt = replace(rebuilt, events=replace(rebuilt.events, clock=value.events.clock))
     return _condition(cast("Node", rebuilt)) if isinstance(rebuilt, _NODES) else rebuilt
 
 
@@ -154,7 +157,9 @@ def _condition(node: Node) -> Node:
             return EVERYBODY
         case Exists(Recency(events)):
             return _at_least(Count(events), 1)
-        case FirstTime(Events(window=None) as events) | Sequence((Step(events, None, None, _, None),), (), ()):
+        case FirstTime(Events(window=None) as events) | Sequence(
+            (Step(events, None, None, _, None),), (), ()
+        ):
             return _at_least(Count(events), 1)
         case Regularly(_, ">", number):
             return replace(node, op=">=", number=number + 1)

@@ -133,9 +133,7 @@ def _edits(value: Any) -> Iterator[Any]:
         case AllOf(rules) | AnyOf(rules):
             yield AnyOf(rules) if isinstance(value, AllOf) else AllOf(rules)
             yield type(value)((*rules, *rules[:1]))
-            yield from (
-                type(value)((*rules[:number], *rules[number + 1 :])) for number in range(len(rules))
-            )
+            yield from (type(value)((*rules[:number], *rules[number + 1 :])) for number in range(len(rules)))
         case Not(rule):
             yield rule
         case Identified(types):
@@ -154,7 +152,7 @@ def _edits(value: Any) -> Iterator[Any]:
             yield from ([replace(value, at_least=at_least - 1)] if at_least > 1 else [])
         case MostFrequent(_, _, at_least):
             yield replace(value, at_least=at_least + 1)
-        case OfProfiles(quantifier, _, number):
+        case OfProfiles(_, _, number):
             yield from (replace(value, quantifier=each) for each in ("any", "all", "none", "at_least"))
             yield replace(value, number=number + 1)
         case Exclusion(_, after, before, None) if after is not None and before is None:

@@ -21,10 +21,10 @@ from audiences import (
     prop,
     query,
     query_value,
+    terms,
     trait,
 )
 from audiences import rules as nodes
-from audiences import terms
 from audiences.computations import read_computations
 from audiences.computing import compute
 from audiences.errors import StoredRuleError
@@ -37,9 +37,9 @@ from audiences.stored_rules import measure_from_json, rule_from_json, rule_json
 from audiences.tables import create_audience_tables
 from identity.privacy.vault import SEALED_PREFIX
 from tests.conftest import NOW, House
+from tests.reference import World
 from tests.stored import ask
 from tests.strategies import measures, rules
-from tests.reference import World
 
 
 @given(rules(), rules("account", ("other",)))
@@ -74,8 +74,16 @@ def test_every_kind_of_node_and_term_is_known() -> None:
         read = measure_from_json if kind in get_args(nodes.Measure) else rule_from_json
         if kind in get_args(terms.Window):
             text = json.dumps(
-                {"is": "Exists", "operand": {"is": "Events", "selection": None, "window": json.loads(text),
-                                             "where": None, "clock": "occurred"}}
+                {
+                    "is": "Exists",
+                    "operand": {
+                        "is": "Events",
+                        "selection": None,
+                        "window": json.loads(text),
+                        "where": None,
+                        "clock": "occurred",
+                    },
+                }
             )
         assert is_dataclass(read(text))
 
