@@ -89,9 +89,9 @@ def _edits(before: Node, now: Node) -> Iterator[str]:
     either = isinstance(before, AnyOf) or isinstance(now, AnyOf)
     kind = AnyOf if either and not isinstance(before, AllOf) and not isinstance(now, AllOf) else AllOf
     old, new = _parts(before, kind), _parts(now, kind)
-    meant = [normalise(each) for each in old]
-    left = [each for each in old if normalise(each) not in {normalise(other) for other in new}]
-    fresh = [each for each in new if normalise(each) not in meant]
+    meant_then, meant_now = set(map(normalise, old)), set(map(normalise, new))
+    left = [each for each in old if normalise(each) not in meant_now]
+    fresh = [each for each in new if normalise(each) not in meant_then]
     gone = []
     for each in left:
         twin = _twin(each, fresh, alone=len(left) == len(fresh) == 1)

@@ -112,7 +112,9 @@ def _combined(kind: type[AllOf] | type[AnyOf], rules: Iterable[Node]) -> Node:
         parts.update(rule.rules if isinstance(rule, kind) else (rule,))
     parts.discard(neutral)
     parts = _with_lists(kind, parts)
-    if decided in parts or any(negated(each) in parts for each in parts if not isinstance(each, kind)):
+    if decided in parts or any(
+        negated(each) in parts for each in parts if not isinstance(each, (AllOf, AnyOf))
+    ):
         return decided
     if len(parts) == 1:
         return parts.pop()

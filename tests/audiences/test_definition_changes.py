@@ -20,7 +20,7 @@ from tests.audiences.test_cli import Shell
 NOW = datetime.now(UTC)
 LATER = (NOW + timedelta(hours=1)).isoformat()
 HEAD = """
-from audiences import Audience, ComputedTrait, Project, account, days, did, in_account, in_audience, prop, trait
+from audiences import Audience, ComputedTrait, Project, account, days, did, in_audience, trait
 p = Project()
 O = did("Order").within(days(30))
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, get_args
 
 import pytest
@@ -159,15 +159,9 @@ def test_a_run_stores_the_rule_beside_what_it_computed(house: House) -> None:
     ann = Audience("ann", trait("email") == ADDRESS, did("A").within(days(7)))
     count = ComputedTrait("count", did("A").where(prop("email") == ADDRESS).count())
     privacy = FieldPrivacy(house.vault, house.rules)
-    question = replace_privacy(house, ann, privacy)
+    question = replace(ask(house.warehouse, World(), [ann], NOW), privacy=privacy)
     compute(house.warehouse, [ann, count], question, run="one")
     known = read_computations(house.warehouse)
     assert rule_from_json(known["ann"].rule) == rule_from_json(rule_json(ann.rule, privacy))
     assert measure_from_json(known["count"].rule) == measure_from_json(rule_json(count.measure, privacy))
     assert "example.com" not in known["ann"].rule + known["count"].rule
-
-
-def replace_privacy(house: House, audience: Audience, privacy: FieldPrivacy) -> Any:
-    from dataclasses import replace
-
-    return replace(ask(house.warehouse, World(), [audience], NOW), privacy=privacy)
