@@ -8,7 +8,7 @@ import typer
 
 from audiences.cli_options import HERE, AsOfOption, JsonOption, ProjectOption, load, parse_as_of
 
-__all__ = ["add_rule_commands", "check", "explain", "why"]
+__all__ = ["add_rule_commands", "check", "diff", "explain", "why"]
 
 
 def explain(
@@ -105,11 +105,34 @@ def check(
         raise typer.Exit(1)
 
 
+def diff(
+    select: Annotated[
+        list[str] | None, typer.Argument(help="Keys of audiences and computed traits; default: all.")
+    ] = None,
+    project: ProjectOption = HERE,
+    as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say how definitions differ from what was last computed, and who would move; stores nothing."""
+    from audiences.definition_changes import compare_definitions
+    from audiences.permissions import refresh_permissions
+    from audiences.plan import taken_back
+    from audiences.project import open_stores
+    from audiences.show_rules import show_comparison
+
+    definitions = load(project)
+    instant = parse_as_of(as_of)
+    with open_stores(definitions) as stores, taken_back(stores.warehouse):
+        refresh_permissions(stores, definitions, instant)
+        comparison = compare_definitions(stores, definitions, select or (), instant)
+    show_comparison(comparison, as_json=as_json)
+
+
 def add_rule_commands(app: typer.Typer) -> None:
     """Give a command line these commands.
 
     Args:
         app: the command line.
     """
-    for command in (explain, why, check):
+    for command in (explain, why, check, diff):
         app.command()(command)

@@ -6,14 +6,18 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
+from typing import cast
 
 import pyarrow as pa
 from sqlglot import exp
 
 from audiences.audience import Audience
 from audiences.computed import ComputedTrait
-from audiences.meaning import canonical_json
+from audiences.meaning import canonical_json, fingerprint
 from audiences.order import depends_on
+from audiences.rules import Measure
+from audiences.sealed import Privacy
+from audiences.stored_rules import with_tokens
 from identity.store.warehouse import Warehouse
 from identity.tables import instant
 
@@ -61,18 +65,29 @@ class Computation:
     problem: str | None = None
 
 
-def meaning_of(wanted: Audience | ComputedTrait, audiences: Mapping[str, Audience]) -> str:
+def meaning_of(wanted: Audience | ComputedTrait, audiences: Mapping[str, Audience], privacy: Privacy) -> str:
     """Identify what an audience or computed trait means, together with all that it is built on.
+
+    Literals of sealed fields go in as their tokens: whoever guesses one can't try it on the stored text.
 
     Args:
         wanted: which.
         audiences: every audience that a rule may name, by key.
+        privacy: which fields are sealed.
+
+    Raises:
+        RuleError: a comparison that does not work on a sealed field.
     """
     if isinstance(wanted, ComputedTrait):
-        own, below = canonical_json(wanted.operand), []
+        measure = cast("Measure", wanted.operand)
+        own, below = canonical_json(with_tokens(measure, privacy, place=wanted.place)), []
     else:
-        own = wanted.fingerprint
-        below = [f"{key}={meaning_of(audiences[key], audiences)}" for key in sorted(depends_on(wanted))]
+        own = (
+            f"{wanted.of} {fingerprint(with_tokens(wanted.rule, privacy, of=wanted.of, place=wanted.place))}"
+        )
+        below = [
+            f"{key}={meaning_of(audiences[key], audiences, privacy)}" for key in sorted(depends_on(wanted))
+        ]
     return hashlib.sha256("\n".join([_LANGUAGE, own, *below]).encode()).hexdigest()
 
 

@@ -29,6 +29,7 @@ from audiences.errors import MembershipError, RuleError
 from audiences.membership import Stored, end_memberships, store_members, store_traits
 from audiences.order import depends_on
 from audiences.rules import Recency
+from audiences.stored_rules import rule_json
 from audiences.timers import needs_everybody, timers
 from identity.errors import WarehouseError
 from identity.store.warehouse import Warehouse
@@ -236,7 +237,7 @@ def _batches(
         if (
             before is not None
             and not everybody
-            and before.fingerprint == meaning_of(each, question.audiences)
+            and before.fingerprint == _meaning(each, question)
             and before.stale_since is None
             and not looks_at_everybody(each, question.audiences)
             and not everybody_touched_since(warehouse, before.touched)
@@ -275,6 +276,14 @@ def looks_at_everybody(wanted: _Wanted, audiences: Mapping[str, Audience]) -> bo
         # what counts days changes every day for everybody who has any
         return isinstance(wanted.operand, Recency) or needs_everybody(wanted.operand)
     return wanted.of == "account" or any(needs_everybody(rule) for rule in _rules(wanted, audiences))
+
+
+def _meaning(wanted: _Wanted, question: Question) -> str | None:
+    """What it means now; None for a rule that can't be computed, as computing it will say."""
+    try:
+        return meaning_of(wanted, question.audiences, question.privacy)
+    except RuleError:
+        return None
 
 
 def _evaluate(
@@ -335,14 +344,20 @@ def _next_version(
     return Computation(
         key=wanted.key,
         kind=_kind(wanted),
-        fingerprint=meaning_of(wanted, question.audiences),
-        rule="",
+        fingerprint=meaning_of(wanted, question.audiences, question.privacy),
+        rule=_stored_rule(wanted, question),
         version=before.version + 1 if before else 1,
         as_of=question.as_of.astimezone(UTC),
         run=run,
         members=size,
         touched=seen,
     )
+
+
+def _stored_rule(wanted: _Wanted, question: Question) -> str:
+    if isinstance(wanted, ComputedTrait):
+        return rule_json(wanted.measure, question.privacy, place=wanted.place)
+    return rule_json(wanted.rule, question.privacy, of=wanted.of, place=wanted.place)
 
 
 def _sizes(warehouse: Warehouse, batch: _Batch, table: str) -> dict[str, int]:

@@ -3,7 +3,8 @@
 ```
 AudienceEngineError          (identity.errors)
 ├── RuleError                a definition can't be meant: change the line it names
-└── MembershipError          the history can't take this instant: choose a later one
+├── MembershipError          the history can't take this instant: choose a later one
+└── StoredRuleError          another version of the program stored a rule: compute it anew
 ```
 """
 
@@ -13,7 +14,7 @@ import sys
 
 from identity.errors import AudienceEngineError
 
-__all__ = ["MembershipError", "RuleError", "definition_place"]
+__all__ = ["MembershipError", "RuleError", "StoredRuleError", "definition_place"]
 
 _PACKAGES = frozenset({"audiences", "exporters", "identity"})
 
@@ -34,6 +35,10 @@ class RuleError(AudienceEngineError):
 
 class MembershipError(AudienceEngineError):
     """A membership can't be stored, because the history already knows a later instant."""
+
+
+class StoredRuleError(AudienceEngineError):
+    """A stored rule can't be read; another version of the program stored it."""
 
 
 def definition_place() -> str:

@@ -12,12 +12,13 @@ from audiences.show import console, plain_table, print_json, strong
 
 if TYPE_CHECKING:
     from audiences.checking import Checked
+    from audiences.definition_changes import Comparison, DefinitionChange
     from audiences.manual import Decision
     from audiences.shared import SharedScan
     from audiences.why import Reason, Why
     from identity.shown import ShownIdentifier
 
-__all__ = ["show_checked", "show_decisions", "show_scans", "show_why"]
+__all__ = ["show_checked", "show_comparison", "show_decisions", "show_scans", "show_why"]
 
 
 def show_why(why: Why, *, as_json: bool) -> None:
@@ -114,3 +115,27 @@ def show_scans(scans: Sequence[SharedScan], *, as_json: bool) -> None:
     console.print(table)
     asked, computed = sum(each.asked for each in scans), sum(each.computed for each in scans)
     console.print(f"{asked:,} figures asked for, {computed:,} worked out in {len(scans):,} passes")
+
+
+def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
+    """Show how definitions differ from what is stored, and who moves."""
+    if as_json:
+        print_json(comparison)
+        return
+    for each in comparison.changes:
+        console.print(strong(each.key, f"  {each.verdict or each.state}: {_moves(each)}"))
+        if each.before is not None:
+            console.print(f"  before: {each.before}")
+        if each.now is not None:
+            console.print(f"  now:    {each.now}")
+        for edit in each.edits:
+            console.print(f"  - {edit}")
+    if comparison.unchanged:
+        console.print(f"unchanged: {', '.join(comparison.unchanged)}")
+
+
+def _moves(change: DefinitionChange) -> str:
+    unit = {"profile": "members", "account": "accounts", "trait": "profiles with a value"}[change.kind]
+    moved = f"+{change.entering:,} -{change.leaving:,}"
+    moved += f" ~{change.changing:,}" if change.kind == "trait" else ""
+    return f"{change.stored:,} → {change.computed:,} {unit}, {moved}"
