@@ -77,10 +77,12 @@ class OfEvents:
     Attributes:
         selection: which they are.
         properties: the column of their properties.
+        reads: where typed reads are noted, each with the name of its column; None to write them in place.
     """
 
     selection: Selection
     properties: exp.Expr
+    reads: dict[exp.Expr, str] | None = None
 
 
 @dataclass(slots=True)
@@ -134,7 +136,7 @@ class Conditions:
                 readable = _SCALARS if _reading(operand) != "number" else _NUMBER
                 if known is not None and len(known) == 1 and known <= readable:
                     (kind,) = known
-                    return self.engine.known(held, cast("Kind", kind)).is_(exp.null()).not_()
+                    return self.read(of_event, held, cast("Kind", kind)).is_(exp.null()).not_()
                 if _reading(operand) == "number":
                     return self.engine.any_element(
                         held, lambda each: self.engine.numeric(each).is_(exp.null()).not_(), every=False
@@ -226,11 +228,24 @@ class Conditions:
         (kind,) = known
         return cast("Kind", kind)
 
+    def read(self, of_event: OfEvents | None, value: exp.Expr, kind: Kind) -> exp.Expr:
+        """A stored value as the one kind that it can be; once an event, where reads are noted.
+
+        Args:
+            of_event: the events in hand.
+            value: the stored value.
+            kind: what it is, or missing.
+        """
+        held = self.engine.known(value, kind)
+        if of_event is None or of_event.reads is None:
+            return held
+        return exp.column(of_event.reads.setdefault(held, f"read {len(of_event.reads)}"), quoted=True)
+
     def number(self, of_event: OfEvents, path: Path, read: Reading = "plain") -> exp.Expr:
         """The number under a path of events' properties; NULL where there is none."""
         value = self.property(of_event, path)
         if self._known(Property(path), of_event) == _NUMBER:
-            return self.engine.known(value, "number")
+            return self.read(of_event, value, "number")
         return self.engine.numeric(value) if read == "number" else self.engine.number(value)
 
     def figure(self, operand: Operand) -> exp.Expr:
@@ -299,7 +314,7 @@ class Conditions:
     ) -> exp.Expr:
         """Whether a stored value satisfies any of some comparisons."""
         known = self._known(operand, of_event)
-        questions = [self._question(op, each, _reading(operand), known) for op, each in given]
+        questions = [self._question(op, each, _reading(operand), known, of_event) for op, each in given]
 
         def question(value: exp.Expr) -> exp.Expr:
             return (
@@ -321,7 +336,12 @@ class Conditions:
         return self.kinds.of(selection, path)
 
     def _question(
-        self, op: CompareOp, given: Value, read: Reading, known: frozenset[str] | None = None
+        self,
+        op: CompareOp,
+        given: Value,
+        read: Reading,
+        known: frozenset[str] | None = None,
+        of_event: OfEvents | None = None,
     ) -> Question:
         """The question "is it `op` that value", for one stored value that is no array."""
         engine = self.engine
@@ -331,7 +351,7 @@ class Conditions:
                 case Text(text):
                     if read == "number":
                         return exp.false()
-                    held = engine.known(value, "text") if known == _TEXT else engine.text(value)
+                    held = self.read(of_event, value, "text") if known == _TEXT else engine.text(value)
                     if read == "folded":
                         held, text = engine.folded(held), fold(text)
                     if is_order(op):
@@ -339,12 +359,12 @@ class Conditions:
                     return engine.asks_text(held, op, text)  # type: ignore[arg-type]
                 case Number(number):
                     if known == _NUMBER:
-                        held = engine.known(value, "number")
+                        held = self.read(of_event, value, "number")
                     else:
                         held = engine.numeric(value) if read == "number" else engine.number(value)
                     return ordered(held, op, as_number(number))
                 case Flag(flag):
-                    held = engine.known(value, "flag") if known == _FLAG else engine.flag(value)
+                    held = self.read(of_event, value, "flag") if known == _FLAG else engine.flag(value)
                     return ordered(held, op, exp.Boolean(this=flag))
                 case Instant(moment):
                     return ordered(engine.moment(value), op, engine.instant(moment))

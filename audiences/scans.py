@@ -35,7 +35,8 @@ def event_scan(
         columns: fact → its column.
     """
     asked: dict[object, tuple[str, exp.Expr]] = {}
-    events_at = OfEvents(selection, exp.column("properties"))
+    reads: dict[exp.Expr, str] = {}
+    events_at = OfEvents(selection, exp.column("properties"), reads)
 
     def of_event(about: object, make: Callable[[], exp.Expr]) -> exp.Expr:
         if about not in asked:
@@ -46,12 +47,19 @@ def event_scan(
     for fact, column in columns.items():
         aggregate = _aggregate(conditions, fact, of_event, events_at)
         columns_of.append(exp.alias_(aggregate, column, quoted=True, copy=False))
-    events = source.select("id", "occurred_at", "received_at", "message_id", copy=False)
-    for name, condition in asked.values():
-        events.select(exp.alias_(condition, name, quoted=True, copy=False), copy=False)
     oldest = _oldest([fact.events for fact in columns], conditions.as_of)
     if oldest:
-        events.where(exp.column("occurred_at") >= conditions.engine.instant(oldest), copy=False)
+        source.where(exp.column("occurred_at") >= conditions.engine.instant(oldest), copy=False)
+    of_them = ("id", "occurred_at", "received_at", "message_id")
+    if reads:
+        # a level of their own: what stands inside a CASE is not read from the shredded column
+        source.select(*of_them, "properties", copy=False)
+        for held, name in reads.items():
+            source.select(exp.alias_(held, name, quoted=True, copy=False), copy=False)
+        source = exp.select().from_(source.subquery("read_events", copy=False), copy=False)
+    events = source.select(*of_them, copy=False)
+    for name, condition in asked.values():
+        events.select(exp.alias_(condition, name, quoted=True, copy=False), copy=False)
     each_event = events.subquery("each_event", copy=False)
     return (
         exp.select("id")
@@ -113,7 +121,7 @@ def _aggregate(
                 there = engine.exists(picked)
             else:
                 only = cast("Kind", fact.detail)
-                picked = of_event((only, fact.path), lambda: engine.known(value(), only))
+                picked = of_event((only, fact.path), lambda: asking.read(events_at, value(), only))
                 there = picked.copy().is_(exp.null()).not_()
             return engine.outermost(picked, order, where(there), last=fact.figure == "last")
         case "first_at":
