@@ -231,6 +231,10 @@ def _batches(
     everybody: bool,
 ) -> list[_Batch]:
     grouped: dict[tuple[str, tuple[datetime, int] | None], list[_Wanted]] = {}
+    every_one = {
+        number: everybody_touched_since(warehouse, number)
+        for number in {known[each.key].touched for each in wanted if each.key in known}
+    }
     for each in wanted:
         before = known.get(each.key)
         since = None
@@ -240,7 +244,7 @@ def _batches(
             and before.fingerprint == _meaning(each, question)
             and before.stale_since is None
             and not looks_at_everybody(each, question.audiences)
-            and not everybody_touched_since(warehouse, before.touched)
+            and not every_one[before.touched]
         ):
             since = (before.as_of, before.touched)
         of = "account" if _kind(each) == "account" else "profile"

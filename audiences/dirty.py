@@ -41,10 +41,9 @@ def gather_dirty(
     """
     found: exp.Query = touched_since(touched)
     for each in _rung(question, list(rings), since):
-        found = exp.union(found, each, distinct=False)
-    everybody = (
-        exp.select("profile_id").distinct().from_(found.subquery("found")).where("profile_id IS NOT NULL")
-    )
+        found = exp.union(found, each, distinct=False, copy=False)
+    rows = found.subquery("found", copy=False)
+    everybody = exp.select("profile_id").distinct().from_(rows, copy=False).where("profile_id IS NOT NULL")
     warehouse.execute(temporary(table, everybody))
     counted = warehouse.query(exp.select(exp.Count(this=exp.Star()).as_("n")).from_(table))
     return int(counted["n"][0].as_py())

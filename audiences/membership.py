@@ -102,7 +102,10 @@ def _store(
         before = before.where(exp.column(owner).isin(query=exp.select(owner).from_(looked_at)))
     for name, more, less in (("exiting", before, now), ("entering", now, before)):
         # a union stands in a SELECT of its own: EXCEPT binds as tightly as UNION
-        sides = [exp.select("*").from_(each.subquery(alias)) for each, alias in ((more, "m"), (less, "l"))]
+        sides = [
+            exp.select("*").from_(each.copy().subquery(alias, copy=False), copy=False)
+            for each, alias in ((more, "m"), (less, "l"))
+        ]
         warehouse.execute(temporary(name, exp.Except(this=sides[0], expression=sides[1], distinct=True)))
 
     def same(other: str) -> exp.Expr:
