@@ -29,8 +29,8 @@ from identity.columns import (
     instants,
     json_texts,
     link,
-    personal_texts,
     tokens_of,
+    unfit_texts,
 )
 from identity.events import OLD_SPELLINGS, PAGE_NAMES, device_identifiers
 from identity.identifiers import IdentityRules
@@ -55,13 +55,14 @@ _CLASSES: Mapping[str, set[type]] = {
     "properties": {dict, _NONE},
 }
 _SCALARS = {str, int, float, bool, _NONE, Decimal, datetime, date}
+_DEPTH = 32
 _MESSAGE_ID = 200
 """Characters; a longer one is replaced by its hash."""
 
 _FIELDS = (*_CLASSES, *_TIMES, "name", "category")
 
 _Columns = dict[str, list[Any]]
-_Shapes = dict[tuple[str, ...], Sequence[int]]
+_Shapes = Mapping[tuple[str, ...], Sequence[int]]
 
 
 def make_rows(
@@ -98,10 +99,9 @@ def make_rows(
 def _shapes(bags: Sequence[Mapping[str, Any]]) -> _Shapes:
     """Keys → the places of the objects that have just these."""
     keys = list(map(tuple, bags))
-    distinct = set(keys)
-    if len(distinct) == 1:
+    found: dict[tuple[str, ...], list[int]] = {each: [] for each in set(keys)}
+    if len(found) == 1:
         return {keys[0]: range(len(keys))}
-    found: dict[tuple[str, ...], list[int]] = {each: [] for each in distinct}
     for place, each in enumerate(keys):
         found[each].append(place)
     return found
@@ -161,13 +161,32 @@ def _of_rare_content(columns: _Columns) -> set[int]:
     ids = columns["messageId"]
     if "@" in "".join(ids) or not all(ids) or max(map(len, ids), default=0) > _MESSAGE_ID:
         odd.update(place for place, each in enumerate(ids) if not 0 < len(each) <= _MESSAGE_ID or "@" in each)
-    if any(columns["context"]):
-        for keys, at in _shapes([bag or {} for bag in columns["context"]]).items():
-            if not _UNUSUAL_CONTEXT.isdisjoint(keys):
-                odd.update(at)
-            elif "traits" in keys:
-                odd.update(place for place in at if columns["type"][place] == "identify")
+    context = _holders(columns["context"])
+    for keys, at in context.shapes.items():
+        if not _UNUSUAL_CONTEXT.isdisjoint(keys):
+            odd.update(context.rows[nth] for nth in at)
+        elif "traits" in keys:
+            odd.update(context.rows[nth] for nth in at if columns["type"][context.rows[nth]] == "identify")
     return odd
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """Objects that some rows hold: the row of each, the object, and keys → the places among these."""
+
+    rows: Sequence[int]
+    bags: Sequence[dict[str, Any]]
+    shapes: _Shapes
+
+
+def _held(rows: Sequence[int], bags: Sequence[dict[str, Any]]) -> _Held:
+    return _Held(rows, bags, _shapes(bags))
+
+
+def _holders(column: Sequence[dict[str, Any] | None]) -> _Held:
+    """The objects of a column that are not empty."""
+    rows = [row for row, bag in enumerate(column) if bag]
+    return _held(rows, [bag for bag in column if bag])
 
 
 @dataclass(slots=True)
@@ -192,75 +211,67 @@ class _Bags:
         """Leave over the marked rows."""
         self.odd.update(np.flatnonzero(rows).tolist())
 
-    def conceal(
-        self, place: Place, path: tuple[str, ...], bags: Sequence[dict[str, Any]], rows: Sequence[int]
-    ) -> None:
+    def conceal(self, place: Place, path: tuple[str, ...], held: _Held) -> None:
         """Replace personal values by what stands for them, and leave out properties that are null."""
-        for keys, at in _shapes(bags).items():
-            whole = len(at) == len(bags)
-            some = bags if whole else [bags[nth] for nth in at]
-            theirs = rows if whole else [rows[nth] for nth in at]
-            # gathered before any of them is changed
-            columns = list(zip(*[bag.values() for bag in some], strict=True))
+        if len(path) > _DEPTH:
+            self.odd.update(held.rows)
+            return
+        for keys, at in held.shapes.items():
+            whole = len(at) == len(held.bags)
+            some = _Held(
+                held.rows if whole else [held.rows[nth] for nth in at],
+                held.bags if whole else [held.bags[nth] for nth in at],
+                {},
+            )
+            # taken out before any of them is changed
+            columns = list(zip(*[bag.values() for bag in some.bags], strict=True))
             for key, column in zip(keys, columns, strict=True):
-                self._conceal_column(place, (*path, key), key, column, some, theirs)
+                self._conceal_column(place, (*path, key), column, some)
 
     def _conceal_column(
-        self,
-        place: Place,
-        path: tuple[str, ...],
-        key: str,
-        column: Sequence[Any],
-        bags: Sequence[dict[str, Any]],
-        rows: Sequence[int],
+        self, place: Place, path: tuple[str, ...], column: Sequence[Any], held: _Held
     ) -> None:
-        classes = set(map(type, column))
+        key, classes = path[-1], set(map(type, column))
         nested = not classes.isdisjoint((dict, list))
         if not classes <= _SCALARS:
             allowed = {*_SCALARS, dict, list}
             self.odd.update(
-                row for row, value in zip(rows, column, strict=True) if type(value) not in allowed
+                row for row, value in zip(held.rows, column, strict=True) if type(value) not in allowed
             )
         if type(key) is not str or (nested and key == "externalIds"):
-            self.odd.update(rows)
+            self.odd.update(held.rows)
             return
         personal = self.sealer.class_of(place, path)
         if nested:
-            inner: list[dict[str, Any]] = []
-            inner_rows: list[int] = []
-            for row, value in zip(rows, column, strict=True):
-                self._gather(value, row, personal, inner, inner_rows)
-            self.conceal(place, path, inner, inner_rows)
+            rows: list[int] = []
+            bags: list[dict[str, Any]] = []
+            for row, value in zip(held.rows, column, strict=True):
+                if value.__class__ is dict:
+                    rows.append(row)
+                    bags.append(value)
+                elif value.__class__ is list:
+                    self._gather(value, row, personal is not None, rows, bags)
+            self.conceal(place, path, _held(rows, bags))
         if _NONE in classes and place == "property" and len(path) == 1:
-            for bag, value in zip(bags, column, strict=True):
+            for bag, value in zip(held.bags, column, strict=True):
                 if value is None:
                     del bag[key]
         if personal is not None:
-            self._seal(personal, key, column, bags, rows)
+            self._seal(personal, key, column, held)
 
     def _gather(
-        self, value: Any, row: int, personal: str | None, bags: list[dict[str, Any]], rows: list[int]
+        self, values: list[Any], row: int, personal: bool, rows: list[int], bags: list[dict[str, Any]]
     ) -> None:
-        """Collect the objects in a value, also through lists."""
-        if value.__class__ is dict:
-            bags.append(value)
-            rows.append(row)
-        elif value.__class__ is list:
-            for inner in value:
-                self._gather(inner, row, personal, bags, rows)
-                rare = inner.__class__ not in _SCALARS and inner.__class__ not in (dict, list)
-                if rare or (personal is not None and inner.__class__ not in (dict, list, bool, _NONE)):
-                    self.odd.add(row)
+        """Collect the objects in a list; a list in a list is rare, and so is a personal value in one."""
+        for value in values:
+            if value.__class__ is dict:
+                rows.append(row)
+                bags.append(value)
+            elif value.__class__ not in _SCALARS or (personal and value.__class__ not in (bool, _NONE)):
+                self.odd.add(row)
 
-    def _seal(
-        self,
-        personal: str,
-        key: str,
-        column: Sequence[Any],
-        bags: Sequence[dict[str, Any]],
-        rows: Sequence[int],
-    ) -> None:
-        for bag, row, value in zip(bags, rows, column, strict=True):
+    def _seal(self, personal: str, key: str, column: Sequence[Any], held: _Held) -> None:
+        for row, bag, value in zip(held.rows, held.bags, column, strict=True):
             if value is None or value.__class__ in (bool, dict, list):
                 continue
             entry = self.sealer.text(personal, str(value))
@@ -279,38 +290,33 @@ class _Bags:
 
 
 def _rows(columns: _Columns, places: Ints, sealer: Sealer, rules: IdentityRules, ingested_at: int) -> Rows:
-    everyone, kinds = range(len(places)), columns["type"]
+    count, kinds = len(places), columns["type"]
     times = [instants(columns[name]) for name in _TIMES]
-    occurred, received, clamped, future = effective(*times, ingested_at)
-    properties = [bag or {} for bag in columns["properties"]]
-    context = [bag or {} for bag in columns["context"]]
-    said = [row for row, bag in enumerate(columns["traits"]) if bag and kinds[row] == "identify"]
-    traits = [columns["traits"][row] for row in said]
+    occurred, received, clamped, future = effective(times, ingested_at)
     if not PAGE_NAMES.keys().isdisjoint(kinds):
-        for row, kind in enumerate(kinds):
-            if kind in PAGE_NAMES:
-                _describe(properties[row], columns["name"][row], columns["category"][row])
+        _describe_pages(columns)
+    properties, context = _holders(columns["properties"]), _holders(columns["context"])
+    said = [bag if kind == "identify" else None for kind, bag in zip(kinds, columns["traits"], strict=True)]
+    traits = _holders(said)
     bags = _Bags(sealer)
     bags.leave(np.logical_or.reduce([future, *(column.wrong for column in times)]))
     tokens: list[Tokens] = []
     carried: dict[bytes, Entry] = {}
-    bags_said = ((said, traits), (everyone, context), (everyone, properties))
-    for kind, raws in _identifiers(columns, bags_said, rules):
-        entries = sealer.identifiers(kind, raws)
-        column = tokens_of(kind, entries)
-        if np.count_nonzero(column.given) < len(raws) - raws.count(None):
+    for kind, raws in _identifiers(columns, (traits, _inner_traits(context), properties), context, rules):
+        column, entries = tokens_of(kind, sealer.identifiers(kind, raws))
+        if np.count_nonzero(column.given) < count - raws.count(None):
             bags.leave(~column.given & [raw is not None for raw in raws])
         tokens.append(column)
-        carried.update({entry.token: entry for entry in entries})
+        carried |= entries
     carried.pop(NOTHING.token, None)
     bags.leave(~np.logical_or.reduce([column.given for column in tokens]))
-    bags.conceal("property", (), properties, everyone)
-    bags.conceal("context", (), context, everyone)
-    bags.conceal("trait", (), traits, said)
-    texts = {"properties": json_texts(properties), "context": json_texts(context)}
-    for column_texts in texts.values():
-        bags.odd.update(personal_texts(column_texts))
-    told = _traits(traits, said, bags)
+    bags.conceal("property", (), properties)
+    bags.conceal("context", (), context)
+    bags.conceal("trait", (), traits)
+    texts = {
+        name: _texts(held, count, bags) for name, held in (("properties", properties), ("context", context))
+    }
+    told = _traits(traits, bags)
     bags.restore()
     subject, listed = link(tokens)
     events = pa.table(
@@ -323,12 +329,12 @@ def _rows(columns: _Columns, places: Ints, sealer: Sealer, rules: IdentityRules,
             "clamped": pa.array(clamped),
             "subject": subject,
             "identifiers": listed,
-            "account": pa.nulls(len(places), pa.string()),
-            **{name: pa.array(each, pa.binary()).cast(pa.string()) for name, each in texts.items()},
+            "account": pa.nulls(count, pa.string()),
+            **texts,
         },
         schema=pa.schema(EVENT_TYPES),
     )
-    kept = np.ones(len(places), dtype=np.bool_)
+    kept = np.ones(count, dtype=np.bool_)
     kept[list(bags.odd)] = False
     return Rows(
         places=places,
@@ -340,44 +346,73 @@ def _rows(columns: _Columns, places: Ints, sealer: Sealer, rules: IdentityRules,
     ).where(kept)
 
 
-def _describe(properties: dict[str, Any], name: Any, category: Any) -> None:
-    """Let a page's name and category be properties, unless they are already."""
-    for field_name, value in (("name", name), ("category", category)):
-        if isinstance(value, str) and properties.get(field_name) is None:
-            properties.pop(field_name, None)
-            properties[field_name] = value
+def _describe_pages(columns: _Columns) -> None:
+    """Let names and categories of pages be properties of theirs, unless they are already."""
+    for row, kind in enumerate(columns["type"]):
+        for name in ("name", "category") if kind in PAGE_NAMES else ():
+            value = columns[name][row]
+            properties = columns["properties"][row] or {}
+            if isinstance(value, str) and properties.get(name) is None:
+                properties.pop(name, None)
+                properties[name] = value
+                columns["properties"][row] = properties
+
+
+def _texts(held: _Held, count: int, bags: _Bags) -> pa.Array:
+    """A column of JSON texts, `{}` for the rows that have nothing or are left over."""
+    column = [b"{}"] * count
+    kept = (
+        [nth for nth, row in enumerate(held.rows) if row not in bags.odd]
+        if bags.odd
+        else range(len(held.rows))
+    )
+    texts = json_texts([held.bags[nth] for nth in kept])
+    bags.odd.update(held.rows[kept[place]] for place in unfit_texts(texts))
+    for nth, text in zip(kept, texts, strict=True):
+        column[held.rows[nth]] = text or b"{}"
+    return pa.array(column, pa.binary()).cast(pa.string())
+
+
+def _inner_traits(context: _Held) -> _Held:
+    """`context.traits`, where they are an object."""
+    found = (
+        [
+            (row, bag["traits"])
+            for row, bag in zip(context.rows, context.bags, strict=True)
+            if isinstance(bag.get("traits"), dict)
+        ]
+        if any("traits" in keys for keys in context.shapes)
+        else []
+    )
+    return _held([row for row, _ in found], [bag for _, bag in found])
 
 
 def _identifiers(
-    columns: _Columns, bags: Sequence[tuple[Sequence[int], Sequence[dict[str, Any]]]], rules: IdentityRules
+    columns: _Columns, said: Sequence[_Held], context: _Held, rules: IdentityRules
 ) -> Iterator[tuple[str, list[str | None]]]:
     """Yield columns of identifiers, the highest priority first, as `parse_event` finds those of a message."""
-    traits, (_, context), properties = bags
-    keys_of_context = {key for keys in set(map(tuple, context)) for key in keys}
-    devices = [bag.get("device") for bag in context] if "device" in keys_of_context else []
-    inner = [bag.get("traits") for bag in context] if "traits" in keys_of_context else []
-    known = [row for row, bag in enumerate(inner) if isinstance(bag, dict)]
-    inner = [inner[row] for row in known]
-    said = [(rows, bag, _shapes(bag)) for rows, bag in (traits, (known, inner), properties)]
     for name, keys in rules.keys:
         if name == "user_id":
             yield name, _as_texts(columns["userId"])
         elif name == "anonymous_id":
             yield name, _as_texts(columns["anonymousId"])
         elif name.startswith(("ios.", "android.")):
-            if devices:
-                carried = [next(device_identifiers(name, device), None) for device in devices]
-                yield name, [each and each[1] for each in carried]
+            if any("device" in shape for shape in context.shapes):
+                column: list[str | None] = [None] * len(columns["type"])
+                for row, bag in zip(context.rows, context.bags, strict=True):
+                    for _, value in device_identifiers(name, bag.get("device")):
+                        column[row] = value
+                yield name, column
         else:
-            for rows, bags_said, shapes in said:
+            for held in said:
                 for key in keys:
-                    at = [nth for shape, places in shapes.items() if key in shape for nth in places]
+                    at = [nth for shape, places in held.shapes.items() if key in shape for nth in places]
                     if at:
-                        column: list[str | None] = [None] * len(columns["type"])
+                        column = [None] * len(columns["type"])
                         for nth in at:
-                            value = bags_said[nth][key]
+                            value = held.bags[nth][key]
                             if value and isinstance(value, (str, int)) and not isinstance(value, bool):
-                                column[rows[nth]] = str(value)
+                                column[held.rows[nth]] = str(value)
                         yield name, column
 
 
@@ -387,25 +422,25 @@ def _as_texts(values: list[Any]) -> list[str | None]:
     return [str(value) if value.__class__ is int else value for value in values]
 
 
-def _traits(traits: Sequence[dict[str, Any]], said: Sequence[int], bags: _Bags) -> pa.Table:
+def _traits(held: _Held, bags: _Bags) -> pa.Table:
     """One row a trait of those events that say some."""
     rows: list[int] = []
     names: list[str] = []
-    texts: list[bytes | None] = []
-    for keys, at in _shapes(traits).items():
-        theirs = [said[nth] for nth in at]
+    column: list[bytes | None] = []
+    for keys, at in held.shapes.items():
+        kept = [nth for nth in at if held.rows[nth] not in bags.odd]
+        theirs = [held.rows[nth] for nth in kept]
         for key in keys:
-            values = [traits[nth][key] for nth in at]
-            column = json_texts(values)
-            rare = range(len(theirs)) if looks_personal(str(key)) else personal_texts(column)
-            bags.odd.update(theirs[nth] for nth in rare)
+            values = [held.bags[nth][key] for nth in kept]
+            texts = json_texts(values)
+            bags.odd.update(theirs if looks_personal(key) else [theirs[nth] for nth in unfit_texts(texts)])
             rows += theirs
-            names += [str(key)] * len(theirs)
-            texts += [None if value is None else text for value, text in zip(values, column, strict=True)]
+            names += [key] * len(theirs)
+            column += [None if value is None else text for value, text in zip(values, texts, strict=True)]
     return pa.table(
         {
             "row": pa.array(rows, pa.int64()),
             "name": pa.array(names, pa.string()),
-            "value": pa.array(texts, pa.binary()).cast(pa.string()),
+            "value": pa.array(column, pa.binary()).cast(pa.string()),
         }
     )

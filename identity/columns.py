@@ -32,8 +32,8 @@ __all__ = [
     "instants",
     "json_texts",
     "link",
-    "personal_texts",
     "tokens_of",
+    "unfit_texts",
     "uuids",
 ]
 
@@ -192,21 +192,17 @@ def _by_arrow(values: Sequence[Any] | pa.Array) -> Instants | None:
     return None
 
 
-def effective(
-    stated: Instants, original: Instants, sent: Instants, received: Instants, ingested_at: int
-) -> tuple[Ints, Ints, Marks, Marks]:
+def effective(times: Sequence[Instants], ingested_at: int) -> tuple[Ints, Ints, Marks, Marks]:
     """When events happened and were received, as `parse_event` says it of one.
 
     Args:
-        stated: `timestamp`.
-        original: `originalTimestamp`.
-        sent: `sentAt`.
-        received: `receivedAt`.
+        times: `timestamp`, `originalTimestamp`, `sentAt`, `receivedAt`.
         ingested_at: stands for the receipt of a message that has no time.
 
     Returns:
         occurred, received, whether the receipt was set for the occurrence, whether it lies in the future.
     """
+    stated, original, sent, received = times
     first_at = np.where(stated.given, stated.at, original.at)
     first_given = stated.given | original.given
     start_at = np.where(received.given, original.at, first_at)
@@ -221,16 +217,21 @@ def effective(
     return np.minimum(occurred_at, received_at), received_at, occurred_at > received_at, future
 
 
-def tokens_of(kind: str, entries: Sequence[Entry]) -> Tokens:
+def tokens_of(kind: str, entries: Sequence[Entry]) -> tuple[Tokens, dict[bytes, Entry]]:
     """The tokens of a column of identifiers.
 
     Args:
         kind: their type.
-        entries: NOTHING where there is none.
+        entries: at least one; NOTHING where there is none.
+
+    Returns:
+        The column, and the entries by token.
     """
-    joined = b"".join([entry.token for entry in entries])
-    blocked = np.frombuffer(bytes([entry.blocked for entry in entries]), dtype=np.bool_)
-    return Tokens(kind, np.frombuffer(joined, dtype=np.uint8).reshape(-1, 16), ~blocked)
+    tokens = [entry.token for entry in entries]
+    blocked = [entry.blocked for entry in entries]
+    column = np.frombuffer(b"".join(tokens), dtype=np.uint8).reshape(-1, 16)
+    marks = np.frombuffer(bytes(blocked), dtype=np.bool_)
+    return Tokens(kind, column, ~marks), dict(zip(tokens, entries, strict=True))
 
 
 def link(columns: Sequence[Tokens]) -> tuple[pa.Array, pa.Array]:
@@ -272,8 +273,8 @@ def uuids(tokens: _Bytes, given: Marks) -> pa.Array:
     return pa.ExtensionArray.from_storage(pa.uuid(), stored)
 
 
-def json_texts(values: Sequence[Any]) -> list[bytes]:
-    """JSON texts of values.
+def json_texts(values: Sequence[Any]) -> list[bytes | None]:
+    """JSON texts of values, None of a value that has none.
 
     Args:
         values: what JSON can say, and also what a table may hold.
@@ -281,28 +282,32 @@ def json_texts(values: Sequence[Any]) -> list[bytes]:
     try:
         return list(map(orjson.dumps, values))
     except orjson.JSONEncodeError:
-        return [orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS) for value in values]
+        return [_json_text(value) for value in values]
+
+
+def _json_text(value: Any) -> bytes | None:
+    try:
+        return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
+    except orjson.JSONEncodeError:
+        return None
 
 
 def _plain(value: Any) -> Any:
     return float(value) if isinstance(value, Decimal) else str(value)
 
 
-def personal_texts(texts: Sequence[bytes]) -> list[int]:
-    """The places of those JSON texts in which an e-mail address may stand.
+def unfit_texts(texts: Sequence[bytes | None]) -> list[int]:
+    """The places of those JSON texts that are missing, or that an e-mail address may stand in.
 
     Args:
         texts: JSON of orjson, which escapes no character of an address.
     """
-    joined = b"".join(texts)
-    if b"@" not in joined and b"%40" not in joined:
-        return []
-    return [
-        place
-        for place, text in enumerate(texts)
-        if (b"@" in text or b"%40" in text) and looks_personal(text.decode())
-    ]
+    if all(texts):
+        joined = b"".join(texts)  # type: ignore[arg-type]
+        if b"@" not in joined and b"%40" not in joined:
+            return []
+    return [place for place, text in enumerate(texts) if text is None or looks_personal(text.decode())]
 
 
 def _marks(column: pa.Array) -> Marks:
-    return column.to_numpy(zero_copy_only=False).astype(np.bool_)
+    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.bool_)

@@ -7,9 +7,11 @@ themselves, so that a crash in between can't lose a refusal; writing it again ch
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from identity.batches import Prepared, Refused, Stores, keep_batch
 from identity.bulk import make_rows
+from identity.columns import json_texts
 from identity.events import Event, Refusal, content_id, parse_event
 from identity.identifiers import IdentityRules
 from identity.mapping import Mapped
@@ -108,17 +111,18 @@ def ingest(
     for path in paths:
         blocks = read_blocks(path, mapped or Mapped(), standard_input)
         prepared = _prepared(blocks, sealer, rules, ingested_at)
-        read = accepted = duplicates = clamped = position = 0
+        read = accepted = duplicates = clamped = 0
         refused: Counter[str] = Counter()
-        for batch in _ahead(_batches(prepared)):
-            counts = keep_batch(stores, batch, str(path))
-            accepted += counts.accepted
-            duplicates += counts.duplicates
-            clamped += counts.clamped
-            read += sum(each.records for each in batch)
-            refused.update(each.refusal.code for part in batch for each in part.refused)
-            position = batch[-1].position
-            on_progress(path, position, read)
+        with _collector_at_rest():
+            for batch in _ahead(_batches(prepared)):
+                counts = keep_batch(stores, batch, str(path))
+                accepted += counts.accepted
+                duplicates += counts.duplicates
+                clamped += counts.clamped
+                read += sum(each.records for each in batch)
+                refused.update(each.refusal.code for part in batch for each in part.refused)
+                on_progress(path, batch[-1].position, read)
+                gc.collect(0)
         yield IngestReport(str(path), read, accepted, duplicates, clamped, dict(refused))
 
 
@@ -148,6 +152,8 @@ def _parsed(
 ) -> Event | Refusal:
     if isinstance(content, Refusal):
         return content
+    if json_texts([content])[0] is None:
+        return Refusal("not_json", "It is nested too deep, or has a number of more than 64 bits.")
     fallback = ""
     if isinstance(content, dict) and content.get("messageId", content.get("message_id")) in (None, ""):
         first = content_id(content, 0)
@@ -172,6 +178,18 @@ def _batches(prepared: Iterator[Prepared]) -> Iterator[list[Prepared]]:
             rows = single = size = 0
     if batch:
         yield batch
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """Keep Python's garbage collector from walking through every message again and again; none is a cycle."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
 
 
 def _ahead(items: Iterator[_T]) -> Iterator[_T]:

@@ -292,7 +292,7 @@ def _ndjson(stream: BinaryIO, mapped: Mapped, position: Callable[[], int]) -> It
             if messages is not None:
                 yield Block(numbers, offsets, messages, position(), None)
             elif places := list(_one_by_one(zip(numbers, offsets, some, strict=True), mapped)):
-                yield Block(*zip(*places, strict=True), position(), None)
+                yield _block(places, position())
 
 
 def _messages(lines: list[bytes]) -> list[Any] | None:
@@ -361,7 +361,12 @@ def _why_broken(text: bytes) -> Refusal:
 def _csv(stream: BinaryIO, path: Path, mapped: Mapped, position: Callable[[], int]) -> Iterator[Block]:
     rows = _csv_rows(_lines(stream), path, mapped)
     while places := list(islice(rows, _LINES)):
-        yield Block(*zip(*places, strict=True), position(), None)
+        yield _block(places, position())
+
+
+def _block(places: Sequence[_Place], position: int) -> Block:
+    numbers, offsets, contents = zip(*places, strict=True)
+    return Block(numbers, offsets, contents, position, None)
 
 
 def _csv_rows(

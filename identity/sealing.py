@@ -7,8 +7,7 @@ another one is stored.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import repeat
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from identity.canonical import canonical, looks_personal
@@ -53,8 +52,8 @@ class Sealer:
         self._rules = rules
         self._personal = {each.name for each in rules.types if each.personal}
         self._classes: dict[tuple[Place, tuple[str, ...]], str | None] = {}
-        self._identifiers: dict[str, dict[str, Entry]] = {}
-        self._texts: dict[str, dict[str, Entry]] = {}
+        self._identifiers: dict[str, dict[str | None, Entry]] = {}
+        self._texts: dict[str, dict[str | None, Entry]] = {}
         self._known = 0
 
     def identifier(self, kind: str, raw: str) -> Entry:
@@ -73,10 +72,10 @@ class Sealer:
             kind: their type.
             raws: as they were written; None becomes `NOTHING`.
         """
-        memory = self._identifiers.setdefault(kind, {})
-        found = list(map(memory.get, raws, repeat(None)))
+        memory = self._identifiers.setdefault(kind, {None: NOTHING})
+        found = list(map(memory.get, raws))
         if all(found):
-            return found
+            return cast("list[Entry]", found)
         return [
             entry or (NOTHING if raw is None else self._entry(memory, kind, raw, identifier=True))
             for raw, entry in zip(raws, found, strict=True)
@@ -92,7 +91,7 @@ class Sealer:
         memory = self._texts.setdefault(kind, {})
         return memory.get(raw) or self._entry(memory, kind, raw, identifier=False)
 
-    def _entry(self, memory: dict[str, Entry], kind: str, raw: str, *, identifier: bool) -> Entry:
+    def _entry(self, memory: dict[str | None, Entry], kind: str, raw: str, *, identifier: bool) -> Entry:
         # asked again, since the same value may have come shortly before
         known = memory.get(raw)
         if known is not None:
@@ -113,8 +112,8 @@ class Sealer:
         self._known += 1
         if self._known > _MEMORY:
             self._known = 1
-            for each in (*self._identifiers.values(), *self._texts.values()):
-                each.clear()
+            self._identifiers.clear()
+            self._texts.clear()
         memory[raw] = entry
         return entry
 
