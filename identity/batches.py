@@ -52,14 +52,14 @@ class Prepared:
     """What a block of records holds.
 
     Attributes:
-        rows: events that were made column by column.
+        made: events that were made column by column.
         events: those that were made one by one, with the place of each in the file, counted in records.
         refused: the other records.
         records: how many there are.
         position: bytes of the file that have been read.
     """
 
-    rows: Rows | None
+    made: Sequence[Rows]
     events: Sequence[tuple[int, Event]]
     refused: Sequence[Refused]
     records: int
@@ -134,7 +134,7 @@ def _fresh(
     warehouse: Warehouse, batch: Sequence[Prepared]
 ) -> tuple[list[Rows], list[tuple[int, Event]], int]:
     """What of a batch is new, and how many messages are not; of several with one id, the first one counts."""
-    made = [prepared.rows for prepared in batch if prepared.rows is not None]
+    made = [rows for prepared in batch for rows in prepared.made]
     single = [each for prepared in batch for each in prepared.events]
     ids = pa.chunked_array(
         [

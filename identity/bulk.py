@@ -37,11 +37,18 @@ from identity.identifiers import IdentityRules
 from identity.privacy.classification import Place
 from identity.sealing import NOTHING, Entry, Sealer
 
-__all__ = ["make_rows"]
+__all__ = ["MESSAGE_ID", "UNUSUAL", "UNUSUAL_CONTEXT", "make_rows"]
+
+UNUSUAL = frozenset({"previousId", "groupId", *OLD_SPELLINGS})
+"""Fields of messages that are rare."""
+
+UNUSUAL_CONTEXT = frozenset({"consent", "groupId", "externalIds"})
+"""Fields of contexts that change more than the context."""
+
+MESSAGE_ID = 200
+"""Characters; a longer message id is replaced by its hash."""
 
 _KINDS = {"track", "identify", *PAGE_NAMES}
-_UNUSUAL = {"previousId", "groupId", *OLD_SPELLINGS}
-_UNUSUAL_CONTEXT = {"consent", "groupId", "externalIds"}
 _NONE = type(None)
 _TIMES = ("timestamp", "originalTimestamp", "sentAt", "receivedAt")
 _CLASSES: Mapping[str, set[type]] = {
@@ -56,8 +63,6 @@ _CLASSES: Mapping[str, set[type]] = {
 }
 _SCALARS = {str, int, float, bool, _NONE, Decimal, datetime, date}
 _DEPTH = 32
-_MESSAGE_ID = 200
-"""Characters; a longer one is replaced by its hash."""
 
 _FIELDS = (*_CLASSES, *_TIMES, "name", "category")
 
@@ -66,34 +71,32 @@ _Shapes = Mapping[tuple[str, ...], Sequence[int]]
 
 
 def make_rows(
-    contents: Sequence[Any], first: int, sealer: Sealer, rules: IdentityRules, ingested_at: int
+    contents: Sequence[Any], places: Ints, sealer: Sealer, rules: IdentityRules, ingested_at: int
 ) -> tuple[Rows | None, list[int]]:
     """Make events of the messages that are of common shape.
 
     Args:
         contents: messages, and whatever else records hold. Personal values in those that become events are
             replaced in place.
-        first: place of the first content in its file, counted in records.
+        places: of the contents in their file, counted in records.
         sealer: makes tokens.
         rules: decide which identifiers count.
         ingested_at: microseconds since 1970, UTC; stands for the receipt of a message that has no time.
 
     Returns:
-        The events, and the places of the contents that are left over.
+        The events, and which of the contents are left over.
     """
-    columns, places = _columns(contents)
+    columns, usual = _columns(contents)
     for rare in (_of_other_types, _of_rare_names, _of_rare_content):
         odd = rare(columns)
         if odd:
-            kept = [nth for nth in range(len(places)) if nth not in odd]
-            places = [places[nth] for nth in kept]
+            kept = [nth for nth in range(len(usual)) if nth not in odd]
+            usual = [usual[nth] for nth in kept]
             columns = {name: [column[nth] for nth in kept] for name, column in columns.items()}
-    if not places:
+    if not usual:
         return None, list(range(len(contents)))
-    rows = _rows(columns, np.array(places, dtype=np.int64) + first, sealer, rules, ingested_at)
-    left = np.ones(len(contents), dtype=np.bool_)
-    left[rows.places - first] = False
-    return rows, np.flatnonzero(left).tolist()
+    rows = _rows(columns, places[usual], sealer, rules, ingested_at)
+    return rows, np.flatnonzero(~np.isin(places, rows.places)).tolist()
 
 
 def _shapes(bags: Sequence[Mapping[str, Any]]) -> _Shapes:
@@ -113,7 +116,7 @@ def _columns(contents: Sequence[Any]) -> tuple[_Columns, list[int]]:
     messages = [contents[place] for place in places]
     shapes = list(map(tuple, messages))
     distinct = set(shapes)
-    rare = {keys for keys in distinct if "messageId" not in keys or not _UNUSUAL.isdisjoint(keys)}
+    rare = {keys for keys in distinct if "messageId" not in keys or not UNUSUAL.isdisjoint(keys)}
     if rare:
         kept = [keys not in rare for keys in shapes]
         places, messages = list(compress(places, kept)), list(compress(messages, kept))
@@ -159,11 +162,11 @@ def _of_rare_content(columns: _Columns) -> set[int]:
     """Places of messages that say something rare."""
     odd: set[int] = set()
     ids = columns["messageId"]
-    if "@" in "".join(ids) or not all(ids) or max(map(len, ids), default=0) > _MESSAGE_ID:
-        odd.update(place for place, each in enumerate(ids) if not 0 < len(each) <= _MESSAGE_ID or "@" in each)
+    if "@" in "".join(ids) or not all(ids) or max(map(len, ids), default=0) > MESSAGE_ID:
+        odd.update(place for place, each in enumerate(ids) if not 0 < len(each) <= MESSAGE_ID or "@" in each)
     context = _holders(columns["context"])
     for keys, at in context.shapes.items():
-        if not _UNUSUAL_CONTEXT.isdisjoint(keys):
+        if not UNUSUAL_CONTEXT.isdisjoint(keys):
             odd.update(context.rows[nth] for nth in at)
         elif "traits" in keys:
             odd.update(context.rows[nth] for nth in at if columns["type"][context.rows[nth]] == "identify")

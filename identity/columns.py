@@ -32,6 +32,7 @@ __all__ = [
     "instants",
     "json_texts",
     "link",
+    "marks",
     "tokens_of",
     "unfit_texts",
     "uuids",
@@ -47,6 +48,9 @@ _Bytes = npt.NDArray[np.uint8]
 _MICROSECOND = timedelta(microseconds=1)
 _SURE = (-2_208_988_800_000_000, 7_258_118_400_000_000)
 """From 1900 to 2200: there Arrow reads every text that it reads at all as Python does."""
+
+_PER_UNIT = {"s": (1_000_000, 1), "ms": (1_000, 1), "us": (1, 1), "ns": (1, 1_000)}
+"""Unit → what makes microseconds of it: a factor, then a divisor."""
 
 _INSTANT = pa.timestamp("us")
 EVENT_TYPES: Mapping[str, pa.DataType] = {
@@ -151,7 +155,7 @@ def instants(values: Sequence[Any] | pa.Array) -> Instants:
     """Read a column of instants.
 
     Args:
-        values: ISO 8601 texts, datetimes, None; or an Arrow column of texts.
+        values: ISO 8601 texts, datetimes, None; or an Arrow column of texts or of instants.
     """
     if not isinstance(values, pa.Array) and values.count(None) == len(values):
         return _no_instants(len(values))
@@ -176,11 +180,17 @@ def _no_instants(count: int) -> Instants:
 
 
 def _by_arrow(values: Sequence[Any] | pa.Array) -> Instants | None:
+    if isinstance(values, pa.Array) and pa.types.is_timestamp(values.type):
+        ticks = values.view(pa.int64()).fill_null(0).to_numpy()
+        factor, divisor = _PER_UNIT[values.type.unit]
+        if not ((ticks > _SURE[0] // factor) & (ticks < _SURE[1] // factor * divisor)).all():
+            return None
+        return Instants(ticks * factor // divisor, marks(values.is_valid()), np.zeros(len(ticks), np.bool_))
     try:
         texts = values if isinstance(values, pa.Array) else pa.array(values, pa.string())
     except (pa.ArrowException, UnicodeError):
         return None
-    given = _marks(texts.is_valid())
+    given = marks(texts.is_valid())
     for zone in ("UTC", None):
         try:
             read = pc.cast(texts, pa.timestamp("us", zone)).view(pa.int64()).fill_null(0)
@@ -309,5 +319,10 @@ def unfit_texts(texts: Sequence[bytes | None]) -> list[int]:
     return [place for place, text in enumerate(texts) if text is None or looks_personal(text.decode())]
 
 
-def _marks(column: pa.Array) -> Marks:
+def marks(column: pa.Array) -> Marks:
+    """An Arrow column of yes and no, without nulls, as an array.
+
+    Args:
+        column: the column.
+    """
     return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.bool_)

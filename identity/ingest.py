@@ -17,9 +17,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
+import numpy as np
+import pyarrow as pa
+
 from identity.batches import Prepared, Refused, Stores, keep_batch
 from identity.bulk import make_rows
-from identity.columns import json_texts
+from identity.columnar import columnar_rows
+from identity.columns import Rows, json_texts
 from identity.events import Event, Refusal, content_id, parse_event
 from identity.identifiers import IdentityRules
 from identity.mapping import Mapped
@@ -37,6 +41,7 @@ __all__ = ["IngestReport", "ingest"]
 _BATCH = 245_760
 """Events of one transaction: two of DuckDB's row groups."""
 
+_PIECE = 2048
 _BATCH_ODD = 20_000
 _BATCH_BYTES = 128 << 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -133,18 +138,33 @@ def _prepared(
     occurrences: Counter[str] = Counter()
     first = 0
     for block in blocks:
-        contents = block.contents if block.rows is None else messages_of(block.rows)
-        rows, left = make_rows(contents, first, sealer, rules, ingested_at)
+        count = len(block.lines)
+        made: list[Rows] = []
         events: list[tuple[int, Event]] = []
         refused: list[Refused] = []
-        for place in left:
-            parsed = _parsed(contents[place], ingested_at, rules, occurrences)
-            if isinstance(parsed, Refusal):
-                refused.append(Refused(block.lines[place], block.offsets[place], parsed))
+        left = np.arange(count)
+        if block.rows is not None:
+            plain = columnar_rows(block.rows, left + first, sealer, rules, ingested_at)
+            if plain is not None:
+                made.append(plain)
+                left = np.setdiff1d(left, plain.places - first)
+        for places in (left[start : start + _PIECE] for start in range(0, len(left), _PIECE)):
+            if block.rows is None:
+                contents = [block.contents[place] for place in places.tolist()]
             else:
-                events.append((first + place, parsed))
-        yield Prepared(rows, events, refused, len(contents), block.position)
-        first += len(contents)
+                contents = messages_of(block.rows.take(pa.array(places)))
+            rows, odd = make_rows(contents, places + first, sealer, rules, ingested_at)
+            if rows is not None:
+                made.append(rows)
+            for nth in odd:
+                parsed = _parsed(contents[nth], ingested_at, rules, occurrences)
+                place = int(places[nth])
+                if isinstance(parsed, Refusal):
+                    refused.append(Refused(block.lines[place], block.offsets[place], parsed))
+                else:
+                    events.append((first + place, parsed))
+        yield Prepared(made, events, refused, count, block.position)
+        first += count
 
 
 def _parsed(
@@ -169,9 +189,8 @@ def _batches(prepared: Iterator[Prepared]) -> Iterator[list[Prepared]]:
     for each in prepared:
         batch.append(each)
         single += len(each.events) + len(each.refused)
-        if each.rows is not None:
-            rows += each.rows.events.num_rows
-            size += each.rows.events.nbytes
+        rows += sum(made.events.num_rows for made in each.made)
+        size += sum(made.events.nbytes for made in each.made)
         if rows >= _BATCH or single >= _BATCH_ODD or size >= _BATCH_BYTES:
             yield batch
             batch = []

@@ -188,10 +188,12 @@ def messages_of(rows: pa.RecordBatch | pa.Table) -> list[Any]:
 def _row_dicts(rows: pa.RecordBatch | pa.Table) -> list[dict[str, Any] | Refusal]:
     try:
         found: list[dict[str, Any] | Refusal] = rows.to_pylist(maps_as_pydicts="strict")
-    except KeyError:
+    except (KeyError, UnicodeDecodeError) as error:
         if rows.num_rows > 1:
             return [row for nth in range(rows.num_rows) for row in _row_dicts(rows.slice(nth, 1))]
-        return [Refusal("wrong_type", "A map holds one key twice.")]
+        if isinstance(error, KeyError):
+            return [Refusal("wrong_type", "A map holds one key twice.")]
+        return [Refusal("invalid_utf8", "A text of the row is not valid UTF-8.")]
     return found
 
 
