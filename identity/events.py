@@ -17,7 +17,18 @@ import orjson
 
 from identity.identifiers import IdentityRules
 
-__all__ = ["FUTURE_LIMIT", "MAX_BYTES", "Event", "Refusal", "content_id", "parse_event"]
+__all__ = [
+    "FUTURE_LIMIT",
+    "MAX_BYTES",
+    "OLD_SPELLINGS",
+    "PAGE_NAMES",
+    "Event",
+    "Refusal",
+    "content_id",
+    "device_identifiers",
+    "microseconds",
+    "parse_event",
+]
 
 MAX_BYTES = 32 * 1024
 """Bytes of one message, as Segment's tracking API allows."""
@@ -25,9 +36,10 @@ MAX_BYTES = 32 * 1024
 FUTURE_LIMIT = timedelta(days=366)
 """An instant further than this after its receipt is no clock skew but a mistake."""
 
-_KINDS = {"identify", "track", "page", "screen", "group", "alias"}
-_NAMES = {"page": "Page Viewed", "screen": "Screen Viewed"}
-_OLD_SPELLINGS = {
+PAGE_NAMES = {"page": "Page Viewed", "screen": "Screen Viewed"}
+"""Names of the events that page and screen messages are."""
+
+OLD_SPELLINGS = {
     "action": "type",
     "user_id": "userId",
     "anonymous_id": "anonymousId",
@@ -38,6 +50,9 @@ _OLD_SPELLINGS = {
     "sent_at": "sentAt",
     "original_timestamp": "originalTimestamp",
 }
+"""Names of fields that older libraries write, and what they are called now."""
+
+_KINDS = {"identify", "track", "page", "screen", "group", "alias"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -112,8 +127,8 @@ def parse_event(message: Any, message_id: str, ingested_at: int, rules: Identity
     """
     if not isinstance(message, dict):
         return Refusal("not_an_object", "A message is a JSON object.")
-    if not _OLD_SPELLINGS.keys().isdisjoint(message):
-        renamed = {new: message[old] for old, new in _OLD_SPELLINGS.items() if old in message}
+    if not OLD_SPELLINGS.keys().isdisjoint(message):
+        renamed = {new: message[old] for old, new in OLD_SPELLINGS.items() if old in message}
         message = {**renamed, **{key: value for key, value in message.items() if value is not None}}
     kind = message.get("type")
     if not isinstance(kind, str) or kind.lower() not in _KINDS:
@@ -131,7 +146,7 @@ def parse_event(message: Any, message_id: str, ingested_at: int, rules: Identity
         if not isinstance(value, (dict, type(None))):
             return Refusal("wrong_type", f"`{field}` must be an object.")
         objects[field] = value or {}
-    name = message.get("event") if kind == "track" else _NAMES.get(kind, "")
+    name = message.get("event") if kind == "track" else PAGE_NAMES.get(kind, "")
     if not isinstance(name, str) or (kind == "track" and not name.strip()):
         return Refusal("missing_event", "A track message needs an `event`, a text that is not empty.")
     times = _times(message, ingested_at)
@@ -195,7 +210,7 @@ def _identifiers(
                     yield name, value
         elif name.startswith(("ios.", "android.")):
             if device is not None:
-                yield from _device(name, device)
+                yield from device_identifiers(name, device)
         elif bags:
             for bag in bags:
                 for key in keys:
@@ -209,7 +224,13 @@ def _identifiers(
                     yield name, str(value)
 
 
-def _device(name: str, device: Any) -> Iterator[tuple[str, str]]:
+def device_identifiers(name: str, device: Any) -> Iterator[tuple[str, str]]:
+    """Yield the identifier of one type that `context.device` carries, if it does.
+
+    Args:
+        name: the type, such as `ios.idfa`.
+        device: what stands in the message.
+    """
     if not isinstance(device, dict):
         return
     system, _, part = name.partition(".")
@@ -240,7 +261,7 @@ def _traits(kind: str, objects: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
 
 def _properties(kind: str, message: Mapping[str, Any], properties: dict[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in properties.items() if value is not None}
-    if kind in _NAMES:
+    if kind in PAGE_NAMES:
         for field in ("name", "category"):
             if isinstance(message.get(field), str):
                 kept.setdefault(field, message[field])
@@ -259,7 +280,7 @@ def _times(message: Mapping[str, Any], ingested_at: int) -> tuple[int, int, bool
     found: dict[str, int | None] = {}
     for field in ("timestamp", "originalTimestamp", "sentAt", "receivedAt"):
         value = message.get(field)
-        instant = _instant(value)
+        instant = microseconds(value)
         if value is not None and instant is None:
             return Refusal("bad_timestamp", f"`{field}` must be an ISO 8601 date and time.")
         found[field] = instant
@@ -279,7 +300,15 @@ def _times(message: Mapping[str, Any], ingested_at: int) -> tuple[int, int, bool
     return min(occurred, received), received, occurred > received
 
 
-def _instant(value: Any) -> int | None:
+def microseconds(value: Any) -> int | None:
+    """An instant in microseconds since 1970, UTC.
+
+    Args:
+        value: an ISO 8601 text or a datetime; without a zone it is UTC.
+
+    Returns:
+        The instant, or None when the value is none.
+    """
     if isinstance(value, datetime):
         when = value
     elif isinstance(value, str):

@@ -44,6 +44,7 @@ BLOCKED_VALUES = frozenset({
 BLOCKED_PATTERNS = (r"^[0-]*$", r"^\{\{.*\}\}$", r"^\$\{.*\}$", r"^%[^%]*%$", r"^\+?\d{0,3}?(\d)\1{6,}$")
 """Zeroes and dashes (an advertising id that was switched off), unfilled templates, one repeated digit."""
 
+_BLOCKED_PATTERNS = tuple(map(re.compile, BLOCKED_PATTERNS))
 _WINDOWS = ("ever", "weekly", "monthly", "annually")
 _CAMEL = re.compile(r"[_.]([a-z0-9])")
 _NAME = re.compile(r"[a-z][a-z0-9_.]*")
@@ -299,6 +300,7 @@ def is_blocked(kind: str, value: str, rules: IdentityRules) -> bool:
         return True
     if any(folded in each.blocked for each in rules.types if each.blocked and each.name == kind):
         return True
-    return any(re.search(pattern, bare) for pattern in BLOCKED_PATTERNS) or any(
-        re.search(pattern, folded) for pattern in rules.blocked_patterns
-    )
+    for pattern in _BLOCKED_PATTERNS:
+        if pattern.search(bare):
+            return True
+    return any(re.search(pattern, folded) for pattern in rules.blocked_patterns)

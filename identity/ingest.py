@@ -7,41 +7,47 @@ themselves, so that a crash in between can't lose a refusal; writing it again ch
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-import orjson
+import numpy as np
 import pyarrow as pa
-from sqlglot import exp
 
-from identity.canonical import canonical, looks_personal
+from identity.batches import Prepared, Refused, Stores, keep_batch
+from identity.bulk import make_rows
+from identity.columnar import columnar_rows
+from identity.columns import Rows, json_texts
 from identity.events import Event, Refusal, content_id, parse_event
-from identity.identifiers import IdentityRules, is_blocked
+from identity.identifiers import IdentityRules
 from identity.mapping import Mapped
-from identity.privacy.classification import Place, field_class
-from identity.privacy.consent import ConsentRecord, record_consent
-from identity.privacy.vault import SEALED_PREFIX, Vault
-from identity.property_kinds import note_kinds
-from identity.reading import Record, read_records
+from identity.privacy.vault import Vault
+from identity.reading import Block, messages_of, read_blocks
 from identity.scope import remember_rules
+from identity.sealing import Sealer
 from identity.store.warehouse import Warehouse
-from identity.tables import TABLES
 
 if TYPE_CHECKING:
     from identity.store.ledger import Ledger
 
 __all__ = ["IngestReport", "ingest"]
 
-_BATCH = 50_000
-_MEMORY = 500_000
-_SHOW_EVERY = 2_000
+_BATCH = 245_760
+"""Events of one transaction: two of DuckDB's row groups."""
+
+_PIECE = 2048
+_BATCH_ODD = 20_000
+_BATCH_BYTES = 128 << 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,113 +74,6 @@ class IngestReport:
     def truncated(self) -> bool:
         """True when the file ended before its end, so that what followed is unknown."""
         return "truncated" in self.refused
-
-
-@dataclass(slots=True)
-class _Batch:
-    """Rows of the next transaction, column by column."""
-
-    events: dict[str, list[Any]] = field(default_factory=dict)
-    traits: dict[str, list[Any]] = field(default_factory=dict)
-    identifiers: dict[str, tuple[str, str | None, bool]] = field(default_factory=dict)
-    sealed: dict[str, tuple[str, bytes]] = field(default_factory=dict)
-    consent: list[ConsentRecord] = field(default_factory=list)
-
-
-class _Sealer:
-    """Turns values into tokens, and remembers the recent ones: most values come again."""
-
-    def __init__(self, vault: Vault, rules: IdentityRules) -> None:
-        self._vault = vault
-        self._rules = rules
-        self._personal = {each.name for each in rules.types if each.personal}
-        self._kinds: dict[tuple[Place, tuple[str, ...]], dict[str, str | None]] = {}
-        self._known: dict[tuple[str, str], tuple[str, str | None, bool, bytes | None] | None] = {}
-
-    def identifier(self, kind: str, raw: str, batch: _Batch) -> tuple[str, bool] | None:
-        """Return an identifier's id and whether it is blocked; None when the value is not of its kind."""
-        entry = self._entry(kind, raw, identifier=True)
-        if entry is None:
-            return None
-        token, value, blocked, sealed = entry
-        batch.identifiers[token] = (kind, value, blocked)
-        if sealed is not None:
-            batch.sealed[token] = (kind, sealed)
-        return token, blocked
-
-    def text(self, kind: str, raw: str, batch: _Batch) -> str:
-        """Seal one personal value and return the text that stands for it."""
-        entry = self._entry(kind, raw, identifier=False)
-        if entry is None:
-            return ""
-        token, _, _, sealed = entry
-        if sealed is not None:
-            batch.sealed[token] = (kind, sealed)
-        return SEALED_PREFIX + token
-
-    def embedded(self, text: str, batch: _Batch) -> str:
-        """Seal a text as a whole when an e-mail address stands in it; else return it as it is."""
-        return self.text("text", text, batch) if looks_personal(text) else text
-
-    def _entry(
-        self, kind: str, raw: str, *, identifier: bool
-    ) -> tuple[str, str | None, bool, bytes | None] | None:
-        key = (kind if identifier else f"\0{kind}", raw)
-        if key in self._known:
-            return self._known[key]
-        value = canonical(kind, raw, self._rules.default_region)
-        if value is None and not identifier:
-            value = raw.strip() or None
-        entry = None
-        if value is not None:
-            token = self._vault.token(kind, value)
-            personal = not identifier or kind in self._personal or looks_personal(value)
-            sealed = self._vault.seal(kind, token, value) if personal else None
-            blocked = identifier and is_blocked(kind, value, self._rules)
-            entry = (str(token), None if personal else value, blocked, sealed)
-        if len(self._known) >= _MEMORY:
-            self._known.clear()
-        self._known[key] = entry
-        return entry
-
-    def conceal(self, place: Place, value: Any, path: tuple[str, ...], batch: _Batch) -> Any:
-        """Replace every personal value in a tree by the text that stands for it."""
-        if isinstance(value, dict):
-            if path[-1:] == ("externalIds",):
-                return self._external_id(value, batch)
-            kinds = self._kinds.setdefault((place, path), {})
-            concealed = {}
-            for key, inner in value.items():
-                name = str(key)
-                if isinstance(inner, (dict, list)):
-                    concealed[self.embedded(name, batch)] = self.conceal(place, inner, (*path, name), batch)
-                    continue
-                if name not in kinds:
-                    kinds[name] = field_class(place, (*path, name), self._rules)
-                concealed[self.embedded(name, batch)] = self._scalar(kinds[name], inner, batch)
-            return concealed
-        if isinstance(value, list):
-            return [self.conceal(place, inner, path, batch) for inner in value]
-        return self._scalar(field_class(place, path, self._rules) if path else None, value, batch)
-
-    def _external_id(self, given: dict[str, Any], batch: _Batch) -> dict[str, Any]:
-        """Conceal one of `context.externalIds`, whose `type` says what its `id` is."""
-        kind = field_class("trait", (str(given.get("type", "")),), self._rules)
-        return {
-            self.embedded(str(key), batch): (
-                self._scalar(kind, inner, batch)
-                if key == "id" and not isinstance(inner, (dict, list))
-                else self.conceal("context", inner, (str(key),), batch)
-            )
-            for key, inner in given.items()
-        }
-
-    def _scalar(self, kind: str | None, value: Any, batch: _Batch) -> Any:
-        if value is None or isinstance(value, bool):
-            return value
-        if kind is not None:
-            return self.text(kind, str(value), batch)
-        return self.embedded(value, batch) if isinstance(value, str) else value
 
 
 def ingest(
@@ -210,81 +109,71 @@ def ingest(
     Raises:
         InputError: a file can't be read at all; what came before it stays.
     """
-    sealer = _Sealer(vault, rules)
+    sealer = Sealer(vault, rules)
     remember_rules(warehouse, vault, rules)
+    stores = Stores(warehouse, ledger, sealer, purposes or {}, as_of)
     ingested_at = (as_of.astimezone(UTC) - _EPOCH) // _MICROSECOND
     for path in paths:
-        seen = _Seen(path, on_progress)
-        records = seen.watch(read_records(path, mapped or Mapped(), standard_input, seen.on_bytes))
-        occurrences: Counter[str] = Counter()
+        blocks = read_blocks(path, mapped or Mapped(), standard_input)
+        prepared = _prepared(blocks, sealer, rules, ingested_at)
+        read = accepted = duplicates = clamped = 0
         refused: Counter[str] = Counter()
-        accepted = duplicates = clamped = 0
-        for chunk in _chunks(records, _BATCH):
-            events: dict[str, Event] = {}
-            quarantine: list[tuple[Record, Refusal]] = []
-            for record in chunk:
-                parsed = _parsed(record, ingested_at, rules, occurrences)
+        with _collector_at_rest():
+            for batch in _ahead(_batches(prepared)):
+                counts = keep_batch(stores, batch, str(path))
+                accepted += counts.accepted
+                duplicates += counts.duplicates
+                clamped += counts.clamped
+                read += sum(each.records for each in batch)
+                refused.update(each.refusal.code for part in batch for each in part.refused)
+                on_progress(path, batch[-1].position, read)
+                gc.collect(0)
+        yield IngestReport(str(path), read, accepted, duplicates, clamped, dict(refused))
+
+
+def _prepared(
+    blocks: Iterator[Block], sealer: Sealer, rules: IdentityRules, ingested_at: int
+) -> Iterator[Prepared]:
+    """Make events of records: those of common shape together, the others one by one."""
+    occurrences: Counter[str] = Counter()
+    first = 0
+    for block in blocks:
+        count = len(block.lines)
+        made: list[Rows] = []
+        events: list[tuple[int, Event]] = []
+        refused: list[Refused] = []
+        left = np.arange(count)
+        if block.rows is not None:
+            plain = columnar_rows(block.rows, left + first, sealer, rules, ingested_at)
+            if plain is not None:
+                made.append(plain)
+                left = np.setdiff1d(left, plain.places - first)
+        for places in (left[start : start + _PIECE] for start in range(0, len(left), _PIECE)):
+            if block.rows is None:
+                contents = [block.contents[place] for place in places.tolist()]
+            else:
+                contents = messages_of(block.rows.take(pa.array(places)))
+            rows, odd = make_rows(contents, places + first, sealer, rules, ingested_at)
+            if rows is not None:
+                made.append(rows)
+            for nth in odd:
+                parsed = _parsed(contents[nth], ingested_at, rules, occurrences)
+                place = int(places[nth])
                 if isinstance(parsed, Refusal):
-                    quarantine.append((record, parsed))
-                    refused[parsed.code] += 1
-                elif parsed.message_id in events:
-                    duplicates += 1
+                    refused.append(Refused(block.lines[place], block.offsets[place], parsed))
                 else:
-                    events[parsed.message_id] = parsed
-            known = _known_ids(warehouse, events)
-            duplicates += len(known)
-            fresh = [event for event in events.values() if event.message_id not in known]
-            batch = _sealed_batch(fresh, sealer, str(path), purposes or {}, ingested_at)
-            record_consent(ledger, batch.consent)
-            with warehouse.transaction():
-                _store(warehouse, batch)
-                _quarantine(warehouse, str(path), quarantine, as_of)
-            accepted += len(fresh)
-            clamped += sum(event.clamped for event in fresh)
-        seen.tell()
-        yield IngestReport(str(path), seen.records, accepted, duplicates, clamped, dict(refused))
-
-
-@dataclass(slots=True)
-class _Seen:
-    """How far one file was read, told now and then."""
-
-    path: Path
-    on_progress: Callable[[Path, int, int], None]
-    size: int = 0
-    records: int = 0
-
-    def on_bytes(self, count: int) -> None:
-        self.size = count
-
-    def watch(self, records: Iterator[Record]) -> Iterator[Record]:
-        for record in records:
-            self.records += 1
-            if self.records % _SHOW_EVERY == 0:
-                self.tell()
-            yield record
-
-    def tell(self) -> None:
-        self.on_progress(self.path, self.size, self.records)
-
-
-def _chunks(records: Iterator[Record], size: int) -> Iterator[list[Record]]:
-    chunk: list[Record] = []
-    for record in records:
-        chunk.append(record)
-        if len(chunk) >= size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+                    events.append((first + place, parsed))
+        yield Prepared(made, events, refused, count, block.position)
+        first += count
 
 
 def _parsed(
-    record: Record, ingested_at: int, rules: IdentityRules, occurrences: Counter[str]
+    content: Any, ingested_at: int, rules: IdentityRules, occurrences: Counter[str]
 ) -> Event | Refusal:
-    content = record.content
     if isinstance(content, Refusal):
         return content
+    if json_texts([content])[0] is None:
+        return Refusal("not_json", "It is nested too deep, or has a number of more than 64 bits.")
     fallback = ""
     if isinstance(content, dict) and content.get("messageId", content.get("message_id")) in (None, ""):
         first = content_id(content, 0)
@@ -293,177 +182,39 @@ def _parsed(
     return parse_event(content, fallback, ingested_at, rules)
 
 
-def _known_ids(warehouse: Warehouse, events: Mapping[str, Event]) -> set[str]:
-    if not events:
-        return set()
-    with warehouse.scratch("incoming", pa.table({"message_id": pa.array(list(events), pa.string())})) as name:
-        found = warehouse.query(
-            exp.select("e.message_id")
-            .from_("events AS e")
-            .join(exp.to_table(name).as_("i"), using="message_id")
-        )
-    return set(found["message_id"].to_pylist())
+def _batches(prepared: Iterator[Prepared]) -> Iterator[list[Prepared]]:
+    """Gather blocks until they are worth a transaction, or hold enough for the memory."""
+    batch: list[Prepared] = []
+    rows = single = size = 0
+    for each in prepared:
+        batch.append(each)
+        single += len(each.events) + len(each.refused)
+        rows += sum(made.events.num_rows for made in each.made)
+        size += sum(made.events.nbytes for made in each.made)
+        if rows >= _BATCH or single >= _BATCH_ODD or size >= _BATCH_BYTES:
+            yield batch
+            batch = []
+            rows = single = size = 0
+    if batch:
+        yield batch
 
 
-# whose an event is, only a resolve knows
-_COLUMNS = {table.name: tuple(each for each in table.columns if each != "profile_id") for table in TABLES}
-_EVENT_COLUMNS = _COLUMNS["events"]
-_TRAIT_COLUMNS = _COLUMNS["trait_changes"]
-_ARRIVAL_COLUMNS = list(_COLUMNS["arrivals"])
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """Keep Python's garbage collector from walking through every message again and again; none is a cycle."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
 
 
-def _sealed_batch(
-    events: Sequence[Event],
-    sealer: _Sealer,
-    source: str,
-    purposes: Mapping[str, str],
-    ingested_at: int,
-) -> _Batch:
-    batch = _Batch(events={name: [] for name in _EVENT_COLUMNS}, traits={name: [] for name in _TRAIT_COLUMNS})
-    columns = [batch.events[name] for name in _EVENT_COLUMNS]
-    trait_columns = [batch.traits[name] for name in _TRAIT_COLUMNS]
-    for event in events:
-        tokens: dict[str, bool] = {}
-        kinds: dict[str, str] = {}
-        for kind, raw in event.identifiers:
-            found = sealer.identifier(kind, raw, batch)
-            if found is not None:
-                tokens.setdefault(*found)
-                kinds.setdefault(found[0], kind)
-        subject = next((token for token, blocked in tokens.items() if not blocked), None)
-        account = sealer.embedded(event.account, batch) if event.account else None
-        row = (
-            event.message_id,
-            event.kind,
-            sealer.embedded(event.name, batch),
-            event.occurred_at,
-            event.received_at,
-            event.clamped,
-            subject,
-            sorted(tokens, key=kinds.__getitem__),
-            account,
-            _json(sealer.conceal("property", event.properties, (), batch)),
-            _json(sealer.conceal("context", event.context, (), batch)),
-            source,
-        )
-        for column, value in zip(columns, row, strict=True):
-            column.append(value)
-        place: Place = "account_trait" if event.kind == "group" else "trait"
-        for name, value in event.traits.items():
-            concealed = sealer.conceal(place, value, (str(name),), batch)
-            trait = (
-                event.message_id,
-                subject,
-                account if event.kind == "group" else None,
-                str(name),
-                None if concealed is None else _json(concealed),
-                event.occurred_at,
-                event.received_at,
-            )
-            for column, cell in zip(trait_columns, trait, strict=True):
-                column.append(cell)
-        for category, granted in event.consent.items():
-            purpose = purposes.get(category, category.strip().casefold())
-            # a sender's clock in the future must not let a grant outlive a refusal of today
-            captured_at = _EPOCH + min(event.occurred_at, ingested_at) * _MICROSECOND
-            batch.consent.extend(
-                ConsentRecord(
-                    subject=token,
-                    purpose=purpose,
-                    state="granted" if granted else "denied",
-                    captured_at=captured_at,
-                    source="event",
-                    evidence=event.message_id,
-                )
-                for token in tokens
-            )
-    return batch
-
-
-def _json(value: Any) -> str:
-    return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
-
-
-def _plain(value: Any) -> Any:
-    return float(value) if isinstance(value, Decimal) else str(value)
-
-
-_INSTANT = pa.timestamp("us")
-
-
-def _store(warehouse: Warehouse, batch: _Batch) -> None:
-    if batch.events["message_id"]:
-        events = _table(batch.events, {"identifiers": pa.list_(pa.string())})
-        with warehouse.scratch("kinds_of", events) as name:
-            note_kinds(warehouse, name)
-        warehouse.append("events", events)
-        warehouse.append("arrivals", events.select(_ARRIVAL_COLUMNS))
-    if batch.traits["message_id"]:
-        warehouse.append("trait_changes", _table(batch.traits, {}))
-    if batch.identifiers:
-        rows = [(token, *entry) for token, entry in batch.identifiers.items()]
-        columns = dict(
-            zip(("identifier_id", "type", "value", "blocked"), zip(*rows, strict=True), strict=True)
-        )
-        _append_new(warehouse, "identifiers", "identifier_id", _table(columns, {}))
-    if batch.sealed:
-        sealed = [(token, *entry) for token, entry in batch.sealed.items()]
-        columns = dict(zip(("token", "class", "sealed"), zip(*sealed, strict=True), strict=True))
-        _append_new(warehouse, "sealed_values", "token", _table(columns, {}))
-
-
-def _table(columns: Mapping[str, Sequence[Any]], types: Mapping[str, pa.DataType]) -> pa.Table:
-    known = {
-        "occurred_at": _INSTANT,
-        "received_at": _INSTANT,
-        "clamped": pa.bool_(),
-        "blocked": pa.bool_(),
-        "sealed": pa.binary(),
-        **types,
-    }
-    return pa.table(
-        {name: pa.array(values, known.get(name, pa.string())) for name, values in columns.items()}
-    )
-
-
-def _append_new(warehouse: Warehouse, table: str, key: str, rows: pa.Table) -> None:
-    """Append the rows whose key the table does not hold yet."""
-    with warehouse.scratch("fresh", rows.select([key])) as name:
-        known = warehouse.query(
-            exp.select(exp.column(key, "t"))
-            .from_(exp.to_table(table).as_("t"))
-            .join(
-                exp.to_table(name).as_("f"),
-                on=exp.column(key, "t").eq(exp.cast(exp.column(key, "f"), "UUID")),
-            )
-        )
-    held = set(known[key].to_pylist())
-    fresh = [token not in held for token in rows[key].to_pylist()]
-    warehouse.append(table, rows.filter(pa.array(fresh)))
-
-
-def _quarantine(
-    warehouse: Warehouse, source: str, refused: Sequence[tuple[Record, Refusal]], as_of: datetime
-) -> None:
-    if not refused:
-        return
-    held = warehouse.query(
-        exp.select("line", "code").from_("quarantine").where(exp.column("source").eq(source))
-    )
-    known = set(zip(held["line"].to_pylist(), held["code"].to_pylist(), strict=True))
-    rows = [(record, refusal) for record, refusal in refused if (record.line, refusal.code) not in known]
-    if not rows:
-        return
-    warehouse.append(
-        "quarantine",
-        pa.table(
-            {
-                "source": pa.array([source] * len(rows), pa.string()),
-                "line": pa.array([record.line for record, _ in rows], pa.int64()),
-                "byte_offset": pa.array([record.offset for record, _ in rows], pa.int64()),
-                "code": pa.array([refusal.code for _, refusal in rows], pa.string()),
-                "reason": pa.array([refusal.reason for _, refusal in rows], pa.string()),
-                "refused_at": pa.array([as_of.astimezone(UTC).replace(tzinfo=None)] * len(rows), _INSTANT),
-            }
-        ),
-    )
+def _ahead(items: Iterator[_T]) -> Iterator[_T]:
+    """Let another thread work on the next item while the last one is used."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        coming = pool.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, items, None)
+            yield item

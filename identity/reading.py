@@ -11,19 +11,25 @@ import gzip
 import re
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import DEFAULT_BUFFER_SIZE, BufferedIOBase
+from itertools import accumulate, count, islice
+from operator import add
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import orjson
 
 from identity.errors import ConfigurationError, InputError
 from identity.events import MAX_BYTES, Refusal
-from identity.mapping import Format, Mapped, apply_mapping
+from identity.mapping import Format, Mapped, apply_mapping, nested
 
-__all__ = ["MAX_LINE", "Record", "detect_format", "read_records"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["MAX_LINE", "Block", "Record", "detect_format", "messages_of", "read_blocks", "read_records"]
 
 MAX_LINE = 1 << 20
 """Bytes; a longer line is refused without being held in memory."""
@@ -38,9 +44,36 @@ _FORMAT_OF = {
     ".tsv": "csv",
     ".parquet": "parquet",
 }
-_PARQUET_ROWS = 8192
+_LINES = 2048
+"""Records taken together: what they hold should stay in the processor's cache."""
+
+_CHUNK = 1 << 19
+_PARQUET_ROWS = 32_768
 _BROKEN = re.compile("[\udc80-\udcff]")
 """What bytes that are no UTF-8 become while a CSV is taken apart."""
+
+
+_Place = tuple[int, int, Any | Refusal]
+"""Line, offset, content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Consecutive records of a file.
+
+    Attributes:
+        lines: of each, 1 for the first line of the file (the first row of a Parquet file).
+        offsets: of each, bytes before the record in the unpacked file; None for Parquet.
+        contents: of each, the message as a dict, or why it can't be read; empty when there are `rows`.
+        position: bytes of the file on disk that have been read.
+        rows: of a Parquet file that needs no mapping, as the file has them.
+    """
+
+    lines: Sequence[int]
+    offsets: Sequence[int | None]
+    contents: Sequence[Any]
+    position: int
+    rows: pa.RecordBatch | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,23 +133,68 @@ def read_records(
         InputError: no such file, a directory, no permission, empty, or of another format than its name says.
         ConfigurationError: the format can't be told.
     """
+    for block in read_blocks(path, mapped, standard_input):
+        on_bytes(block.position)
+        contents = block.contents if block.rows is None else messages_of(block.rows)
+        for place in zip(block.lines, block.offsets, contents, strict=True):
+            yield Record(*place)
+
+
+def read_blocks(path: Path, mapped: Mapped, standard_input: BinaryIO) -> Iterator[Block]:
+    """Read the records of one file, many at a time.
+
+    Args:
+        path: the file, or `-` for standard input.
+        mapped: how rows become messages.
+        standard_input: the binary stream that `-` stands for.
+
+    Yields:
+        Every record in order.
+
+    Raises:
+        InputError: no such file, a directory, no permission, empty, or of another format than its name says.
+        ConfigurationError: the format can't be told.
+    """
     if path.is_dir():
         raise InputError(f"{path} is a directory; name its files, for example {path}/*.ndjson")
     kind = detect_format(path, mapped)
     if kind == "parquet":
-        yield from _parquet(path, mapped, on_bytes)
+        yield from _parquet(path, mapped)
         return
     with _opened(path, standard_input) as (stream, position):
-        lines = _lines(stream)
-        records = _ndjson(lines, mapped) if kind == "ndjson" else _csv(lines, path, mapped)
+        blocks = (
+            _ndjson(stream, mapped, position) if kind == "ndjson" else _csv(stream, path, mapped, position)
+        )
         empty = True
-        for record in records:
+        for block in blocks:
             empty = False
-            on_bytes(position())
-            yield record
-        on_bytes(position())
+            yield block
     if empty:
         raise InputError(f"{path} is empty: it holds no record.")
+
+
+def messages_of(rows: pa.RecordBatch | pa.Table) -> list[Any]:
+    """The messages that rows of a Parquet file hold, column by column under the names of message fields.
+
+    Args:
+        rows: as the file has them.
+
+    Returns:
+        A message each, or why it can't be read.
+    """
+    return [row if isinstance(row, Refusal) else nested(row) for row in _row_dicts(rows)]
+
+
+def _row_dicts(rows: pa.RecordBatch | pa.Table) -> list[dict[str, Any] | Refusal]:
+    try:
+        found: list[dict[str, Any] | Refusal] = rows.to_pylist(maps_as_pydicts="strict")
+    except (KeyError, UnicodeDecodeError) as error:
+        if rows.num_rows > 1:
+            return [row for nth in range(rows.num_rows) for row in _row_dicts(rows.slice(nth, 1))]
+        if isinstance(error, KeyError):
+            return [Refusal("wrong_type", "A map holds one key twice.")]
+        return [Refusal("invalid_utf8", "A text of the row is not valid UTF-8.")]
+    return found
 
 
 @contextmanager
@@ -140,46 +218,108 @@ def _opened(path: Path, standard_input: BinaryIO) -> Iterator[tuple[BinaryIO, Ca
         yield stream, raw.tell
 
 
+def _chunks(stream: BinaryIO) -> Iterator[bytes | Refusal]:
+    """Read a stream; a packed one in the pieces that it is unpacked in: none is lost where it breaks."""
+    read = cast("BufferedIOBase", stream).read1
+    size = DEFAULT_BUFFER_SIZE if isinstance(stream, gzip.GzipFile) else _CHUNK
+    pieces: list[bytes] = []
+    held = 0
+    broken = False
+    try:
+        while piece := read(size):
+            pieces.append(piece)
+            held += len(piece)
+            if held >= _CHUNK:
+                yield b"".join(pieces)
+                pieces, held = [], 0
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        broken = True
+    yield b"".join(pieces)
+    if broken:
+        yield Refusal("truncated", "The gzip stream ends or breaks here; the rest is lost.")
+
+
+def _line_blocks(stream: BinaryIO) -> Iterator[tuple[int, int, list[bytes] | Refusal]]:
+    """Yield lines without their ends, many at a time, with the number and the offset of the first."""
+    too_long = Refusal("line_too_long", f"The line is longer than {MAX_LINE} bytes.")
+    number, offset, skipped = 1, 0, 0
+    rest = b""
+    for chunk in _chunks(stream):
+        if isinstance(chunk, Refusal):
+            yield number, offset, chunk
+            return
+        lines = (rest + chunk).split(b"\n")
+        rest = lines.pop()
+        if skipped and lines:
+            yield number, offset, too_long
+            number, offset, skipped = number + 1, offset + skipped + len(lines.pop(0)) + 1, 0
+        whole = max(map(len, lines), default=0) <= MAX_LINE
+        for some in [lines] if whole else [[line] for line in lines]:
+            if some:
+                yield number, offset, some if whole or len(some[0]) <= MAX_LINE else too_long
+                number, offset = number + len(some), offset + sum(map(len, some)) + len(some)
+        if skipped or len(rest) > MAX_LINE:
+            skipped += len(rest)
+            rest = b""
+    if skipped:
+        yield number, offset, too_long
+    elif rest:
+        yield number, offset, [rest]
+
+
 def _lines(stream: BinaryIO) -> Iterator[tuple[int, int, bytes | Refusal]]:
-    number, offset = 0, 0
-    while True:
-        number += 1
+    for number, offset, lines in _line_blocks(stream):
+        if isinstance(lines, Refusal):
+            yield number, offset, lines
+            continue
         start = offset
-        try:
-            line = stream.readline(MAX_LINE + 1)
-            offset += len(line)
-            too_long = len(line) > MAX_LINE and not line.endswith(b"\n")
-            while too_long and line and not line.endswith(b"\n"):
-                line = stream.readline(MAX_LINE)
-                offset += len(line)
-        except (EOFError, gzip.BadGzipFile, zlib.error):
-            yield (
-                number,
-                start,
-                Refusal("truncated", "The gzip stream ends or breaks here; the rest is lost."),
-            )
-            return
-        if too_long:
-            yield number, start, Refusal("line_too_long", f"The line is longer than {MAX_LINE} bytes.")
-        elif not line:
-            return
-        else:
-            yield number, start, line
+        for nth, line in enumerate(lines):
+            yield number + nth, start, line + b"\n"
+            start += len(line) + 1
 
 
-def _ndjson(lines: Iterator[tuple[int, int, bytes | Refusal]], mapped: Mapped) -> Iterator[Record]:
+def _ndjson(stream: BinaryIO, mapped: Mapped, position: Callable[[], int]) -> Iterator[Block]:
+    plain = not mapped.message and not mapped.reading.records
+    for first, offset, lines in _line_blocks(stream):
+        if isinstance(lines, Refusal):
+            yield Block([first], [offset], [lines], position(), None)
+            continue
+        # each line ends one byte further than its length says
+        starts = list(map(add, accumulate(map(len, lines), initial=0), count(offset)))
+        for start in range(0, len(lines), _LINES):
+            some = lines[start : start + _LINES]
+            numbers = range(first + start, first + start + len(some))
+            offsets = starts[start : start + len(some)]
+            messages = _messages(some) if plain else None
+            if messages is not None:
+                yield Block(numbers, offsets, messages, position(), None)
+            elif places := list(_one_by_one(zip(numbers, offsets, some, strict=True), mapped)):
+                yield _block(places, position())
+
+
+def _messages(lines: list[bytes]) -> list[Any] | None:
+    """What the lines hold, when each of them holds one message."""
+    if max(map(len, lines)) > MAX_BYTES:
+        return None
+    try:
+        contents = list(map(orjson.loads, lines))
+    except orjson.JSONDecodeError:
+        return None
+    if any(content.__class__ is dict and "batch" in content for content in contents):
+        return None
+    return contents
+
+
+def _one_by_one(lines: Iterable[tuple[int, int, bytes]], mapped: Mapped) -> Iterator[_Place]:
     inside = mapped.reading.records.split(".") if mapped.reading.records else []
     for number, offset, line in lines:
-        if isinstance(line, Refusal):
-            yield Record(number, offset, line)
-            continue
         text = line.strip(b"\xef\xbb\xbf \t\r\n") if number == 1 else line.strip()
         if not text:
             continue
         try:
             content = orjson.loads(text)
         except orjson.JSONDecodeError:
-            yield Record(number, offset, _why_broken(text))
+            yield number, offset, _why_broken(text)
             continue
         for key in inside:
             content = content.get(key) if isinstance(content, dict) else None
@@ -187,13 +327,13 @@ def _ndjson(lines: Iterator[tuple[int, int, bytes | Refusal]], mapped: Mapped) -
         if batch is None:
             if not inside and len(text) > MAX_BYTES:
                 content = Refusal("too_large", f"The message is larger than {MAX_BYTES} bytes.")
-            yield Record(number, offset, _mapped(mapped, content))
+            yield number, offset, _mapped(mapped, content)
             continue
         for message in batch:
             if len(orjson.dumps(message)) > MAX_BYTES:
-                yield Record(number, offset, Refusal("too_large", f"Larger than {MAX_BYTES} bytes."))
+                yield number, offset, Refusal("too_large", f"Larger than {MAX_BYTES} bytes.")
             else:
-                yield Record(number, offset, _mapped(mapped, message))
+                yield number, offset, _mapped(mapped, message)
 
 
 def _mapped(mapped: Mapped, content: Any) -> Any:
@@ -220,7 +360,20 @@ def _why_broken(text: bytes) -> Refusal:
     return Refusal("broken_json", "The line is not valid JSON.")
 
 
-def _csv(lines: Iterator[tuple[int, int, bytes | Refusal]], path: Path, mapped: Mapped) -> Iterator[Record]:
+def _csv(stream: BinaryIO, path: Path, mapped: Mapped, position: Callable[[], int]) -> Iterator[Block]:
+    rows = _csv_rows(_lines(stream), path, mapped)
+    while places := list(islice(rows, _LINES)):
+        yield _block(places, position())
+
+
+def _block(places: Sequence[_Place], position: int) -> Block:
+    numbers, offsets, contents = zip(*places, strict=True)
+    return Block(numbers, offsets, contents, position, None)
+
+
+def _csv_rows(
+    lines: Iterator[tuple[int, int, bytes | Refusal]], path: Path, mapped: Mapped
+) -> Iterator[_Place]:
     reading = mapped.reading
     delimiter = reading.delimiter or ("\t" if ".tsv" in path.suffixes else ",")
     waiting: deque[tuple[int, int, bytes | Refusal]] = deque()
@@ -276,26 +429,33 @@ def _csv(lines: Iterator[tuple[int, int, bytes | Refusal]], path: Path, mapped: 
             # a stray quote may have swallowed good lines: give them back
             waiting.extendleft(reversed(taken[1:]))
             rows = reader()
-            yield Record(number, offset, refusal)
+            yield number, offset, refusal
             continue
-        yield Record(number, offset, apply_mapping(mapped, dict(zip(header, row, strict=True))))
+        yield number, offset, apply_mapping(mapped, dict(zip(header, row, strict=True)))
 
 
-def _parquet(path: Path, mapped: Mapped, on_bytes: Callable[[int], None]) -> Iterator[Record]:
+def _parquet(path: Path, mapped: Mapped) -> Iterator[Block]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
-            total, done = max(file.metadata.num_rows, 1), 0
-            if not file.metadata.num_rows:
+            total, done = file.metadata.num_rows, 0
+            if not total:
                 raise InputError(f"{path} is empty: it holds no record.")
             size = path.stat().st_size
-            for batch in file.iter_batches(batch_size=_PARQUET_ROWS):
-                for row in batch.to_pylist():
-                    done += 1
-                    yield Record(done, None, apply_mapping(mapped, row))
-                on_bytes(size * done // total)
+            for rows in file.iter_batches(batch_size=_PARQUET_ROWS):
+                lines = range(done + 1, done + rows.num_rows + 1)
+                done += rows.num_rows
+                offsets, position = [None] * rows.num_rows, size * done // total
+                if mapped.message:
+                    contents = [
+                        row if isinstance(row, Refusal) else apply_mapping(mapped, row)
+                        for row in _row_dicts(rows)
+                    ]
+                    yield Block(lines, offsets, contents, position, None)
+                else:
+                    yield Block(lines, offsets, [], position, rows)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file.") from None
     except PermissionError:

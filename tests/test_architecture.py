@@ -28,7 +28,12 @@ DRIVERS = {
     "scipy": {"identity/graph.py"},
     "numpy": {
         "identity/assign.py",
+        "identity/batches.py",
+        "identity/bulk.py",
+        "identity/columnar.py",
+        "identity/columns.py",
         "identity/graph.py",
+        "identity/ingest.py",
         "identity/link_log.py",
         "identity/links.py",
         "identity/privacy/vault.py",

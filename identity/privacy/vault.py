@@ -111,7 +111,7 @@ class Vault:
             raise KeyFileError("A master key is 32 bytes.")
         self.key_id = hashlib.sha256(_derive(master_key, b"key id")).digest()[:4]
         self._aead = AESGCM(_derive(master_key, b"seal"))
-        self._token_key = _derive(master_key, b"token")
+        self._token_hash = _prepared_hmac(_derive(master_key, b"token"))
         self._profile_key = _derive(master_key, b"profile")
         self._alias_key = _derive(master_key, b"alias")
 
@@ -137,7 +137,23 @@ class Vault:
         Returns:
             A UUID of version 8 (RFC 9562) from HMAC-SHA-256.
         """
-        return _keyed_uuid(self._token_key, f"{kind}\0{canonical}")
+        return UUID(bytes=self.token_bytes(kind, canonical))
+
+    def token_bytes(self, kind: str, canonical: str) -> bytes:
+        """The 16 bytes of a value's token.
+
+        Args:
+            kind: the value's class or identifier type.
+            canonical: its canonical form.
+        """
+        # HMAC-SHA-256 by its definition (RFC 2104): setting the key up for every value took half of the time
+        inner, outer = (prepared.copy() for prepared in self._token_hash)
+        inner.update(f"{kind}\0{canonical}".encode("utf-8", "surrogatepass"))
+        outer.update(inner.digest())
+        digest = bytearray(outer.digest()[:16])
+        digest[6] = (digest[6] & 0x0F) | 0x80
+        digest[8] = (digest[8] & 0x3F) | 0x80
+        return bytes(digest)
 
     def profile_ids(self, message_ids: Sequence[str]) -> npt.NDArray[np.uint8]:
         """The ids of the profiles whose canonically first events have these message ids.
@@ -225,8 +241,8 @@ def _derive(master_key: bytes, purpose: bytes) -> bytes:
     return HKDF(SHA256(), _KEY_BYTES, salt=b"audience-engine/1", info=purpose).derive(master_key)
 
 
-def _keyed_uuid(key: bytes, text: str) -> UUID:
-    digest = bytearray(hmac.digest(key, text.encode("utf-8", "surrogatepass"), "sha256")[:16])
-    digest[6] = (digest[6] & 0x0F) | 0x80
-    digest[8] = (digest[8] & 0x3F) | 0x80
-    return UUID(bytes=bytes(digest))
+def _prepared_hmac(key: bytes) -> tuple[hashlib._Hash, hashlib._Hash]:
+    """The inner and the outer hash of HMAC-SHA-256, each with the key of 32 bytes taken in."""
+    block = key.ljust(64, b"\0")
+    inner, outer = (hashlib.sha256(bytes(byte ^ pad for byte in block)) for pad in (0x36, 0x5C))
+    return inner, outer
