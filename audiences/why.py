@@ -290,20 +290,22 @@ def _trait_rings(
     warehouse: Warehouse, timer: TraitTimer, question: Question, mine: exp.Expr
 ) -> Iterator[datetime]:
     name, *inner = timer.trait.path
-    changes = (
-        exp.select("occurred_at", "value").from_("profile_traits").where(exp.column("name").eq(name), mine)
-    )
+    changes = exp.select("value").from_("profile_traits").where(exp.column("name").eq(name), mine)
     if timer.held is not None:
         after = timer.held
-        query = exp.select(exp.column("occurred_at").as_("at")).distinct().from_(changes.subquery("changes"))
+        at = exp.column("occurred_at")
+        if not after:
+            # it becomes visible when it has both occurred and come in
+            at = exp.Greatest(this=at, expressions=[exp.column("received_at")])
+        query = changes.select(at.as_("at"), append=False).distinct()
     else:
         after = timer.after or timedelta()
         value: exp.Expr = exp.column("value")
         for key in inner:
             value = question.engine.into(value, key)
         dates = question.engine.explode(exp.select(), question.engine.scalars(value), "date")
-        at = question.engine.moment(exp.column("date", quoted=True)).as_("at")
-        query = exp.select(at).distinct().from_(dates.from_(changes.subquery("changes")).subquery("dates"))
+        at = question.engine.moment(exp.column("date", quoted=True))
+        query = exp.select(at.as_("at")).distinct().from_(dates.from_(changes.subquery("changes")).subquery("dates"))
     for found in warehouse.query(query)["at"].to_pylist():
         if found is None:
             continue

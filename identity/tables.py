@@ -251,8 +251,12 @@ def make_tables(warehouse: Warehouse, tables: Iterable[Table]) -> None:
 
 def _refuse_other_version(warehouse: Warehouse) -> None:
     """Before anything is made: views of this version don't fit the tables of another."""
-    tables = exp.select("table_name").from_("information_schema.tables")
-    if not warehouse.query(tables.where(exp.column("table_name").eq("settings"))).num_rows:
+    made = (
+        exp.select("table_name")
+        .from_("information_schema.tables")
+        .where(exp.column("table_name").eq("settings"), exp.column("table_schema").eq(exp.CurrentSchema()))
+    )
+    if not warehouse.query(made).num_rows:
         return
     version = get_setting(warehouse, "schema_version")
     if version not in (None, SCHEMA_VERSION):

@@ -96,6 +96,16 @@ def test_when_it_changes_by_itself_is_said_to_the_microsecond(warehouse: Warehou
     assert never.known_until > AS_OF + timedelta(days=365)
 
 
+def test_a_change_that_has_not_come_in_yet_changes_it_when_it_does(warehouse: Warehouse) -> None:
+    """It is stored already, and visible when it has both occurred and come in."""
+    came_in = AS_OF + timedelta(hours=16)
+    before = Change("plan", "free", "m1", AS_OF - timedelta(days=9), AS_OF - timedelta(days=9))
+    late = Change("plan", "vip", "m2", AS_OF - timedelta(hours=8), came_in)
+    world = World({ANN: Person((), [before, late])})
+    found = why(warehouse, world, Compare(Trait(("plan",)), "==", Text("vip")))
+    assert (found.member, found.changes_at) == (False, came_in)
+
+
 def holds(reason: Reason) -> bool:
     """What the parts of a reason say of the whole."""
     match reason.words:

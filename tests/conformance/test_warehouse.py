@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from sqlglot import exp
+from sqlglot import exp, parse_one
 
 from identity.errors import ConfigurationError, WarehouseError
 from identity.store.warehouse import Warehouse, open_warehouse
@@ -412,6 +412,17 @@ def test_the_tables_of_identity_can_be_made_and_made_again(warehouse: Warehouse)
         assert get_setting(warehouse, "key") == "it's"
     found = warehouse.query(exp.select(instant(NOON.replace(tzinfo=UTC)).as_("at"))).to_pylist()
     assert found == [{"at": NOON}]
+
+
+def test_tables_of_another_schema_are_not_ours(warehouse: Warehouse) -> None:
+    """A database shared with another project is no warehouse of another version."""
+    for statement in ("CREATE SCHEMA elsewhere", "CREATE TABLE elsewhere.settings (other TEXT)"):
+        warehouse.execute(parse_one(statement))
+    try:
+        create_tables(warehouse)
+        assert get_setting(warehouse, "schema_version") is not None
+    finally:
+        warehouse.execute(parse_one("DROP SCHEMA elsewhere CASCADE"))
 
 
 WRONG = [
