@@ -55,6 +55,8 @@ def main() -> None:
     asked = parser.parse_args()
     folder = Data.at(asked.data, asked.events, asked.seed).folder
     place = folder / "runs.duckdb"
+    # a log that an interrupted run left would be replayed onto the fresh copy
+    place.with_name("runs.duckdb.wal").unlink(missing_ok=True)
     shutil.copy(folder / STORED, place)
     warehouse = open_stored(place)
     audiences = audiences_of(cases(asked.audiences, asked.seed))
