@@ -293,7 +293,7 @@ def _trait_rings(
     changes = exp.select("value").from_("profile_traits").where(exp.column("name").eq(name), mine)
     if timer.held is not None:
         after = timer.held
-        at = exp.column("occurred_at")
+        at: exp.Expr = exp.column("occurred_at")
         if not after:
             # it becomes visible when it has both occurred and come in
             at = exp.Greatest(this=at, expressions=[exp.column("received_at")])
