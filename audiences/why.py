@@ -305,7 +305,11 @@ def _trait_rings(
             value = question.engine.into(value, key)
         dates = question.engine.explode(exp.select(), question.engine.scalars(value), "date")
         at = question.engine.moment(exp.column("date", quoted=True))
-        query = exp.select(at.as_("at")).distinct().from_(dates.from_(changes.subquery("changes")).subquery("dates"))
+        query = (
+            exp.select(at.as_("at"))
+            .distinct()
+            .from_(dates.from_(changes.subquery("changes")).subquery("dates"))
+        )
     for found in warehouse.query(query)["at"].to_pylist():
         if found is None:
             continue
