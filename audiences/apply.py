@@ -145,6 +145,7 @@ def apply_audiences(
                 run,
                 (change.size, change.entered, change.exited),
                 succeeded=all(outcomes) and change.problem is None,
+                stale_since=change.stale_since,
             )
     if not select:
         reachable = destinations_of(definitions)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from sqlglot import exp
 
@@ -41,6 +42,7 @@ __all__ = [
     "compute",
     "compute_members",
     "compute_values",
+    "find_failures",
     "looks_at_everybody",
     "with_parts_of",
 ]
@@ -93,6 +95,7 @@ def compute(
     run: str,
     everybody: bool = False,
     retire: bool = False,
+    broken: Mapping[str, str] = MappingProxyType({}),
 ) -> list[MembershipChange]:
     """Compute and store; again at the same instant changes nothing.
 
@@ -103,6 +106,8 @@ def compute(
         run: the run's id, kept with every row that it adds.
         everybody: True to look at everybody, whatever changed.
         retire: True when `wanted` is all that there is: what else is stored loses its members and values.
+        broken: key → problem of those that are known to fail, and are not tried; inside a transaction one
+            failure would undo everything.
 
     Returns:
         One change for each that is wanted, in that order.
@@ -119,8 +124,9 @@ def compute(
             )
     seen = touched_number(warehouse)
     results: list[tuple[_Batch, str, int | None]] = []
-    failed: dict[str, str] = {}
-    for number, batch in enumerate(_batches(warehouse, wanted, known, question, everybody=everybody)):
+    failed = {each.key: broken[each.key] for each in wanted if each.key in broken}
+    tried = [each for each in wanted if each.key not in broken]
+    for number, batch in enumerate(_batches(warehouse, tried, known, question, everybody=everybody)):
         results += _evaluate(warehouse, batch, question, f"computed_{number}", failed)
     changes: dict[str, MembershipChange] = {}
     with warehouse.transaction():
@@ -155,6 +161,24 @@ def compute(
     for _, table, _ in results:
         _drop(warehouse, table)
     return [changes[each.key] for each in wanted]
+
+
+def find_failures(warehouse: Warehouse, wanted: Sequence[_Wanted], question: Question) -> dict[str, str]:
+    """Try what can't be computed; nothing is stored.
+
+    Args:
+        warehouse: holds events and profiles; not in a transaction.
+        wanted: audiences and computed traits.
+        question: as of when, and with what.
+
+    Returns:
+        Key → problem, of those that fail.
+    """
+    failed: dict[str, str] = {}
+    for batch in _batches(warehouse, wanted, {}, question, everybody=True):
+        for _, table, _ in _evaluate(warehouse, batch, question, f"tried_{batch.kind}", failed):
+            _drop(warehouse, table)
+    return failed
 
 
 def compute_members(

@@ -15,7 +15,7 @@ from typing import cast
 from audiences.asking import question_of
 from audiences.audience import Audience
 from audiences.computed import ComputedTrait
-from audiences.computing import MembershipChange, compute, compute_members
+from audiences.computing import MembershipChange, compute, compute_members, find_failures
 from audiences.explain import explain
 from audiences.membership import count_memberships, current_members
 from audiences.order import depends_on
@@ -26,6 +26,7 @@ from audiences.rules import Measure
 from exporters.desired import SyncPreview, preview_audience
 from exporters.destination import Destination
 from exporters.ledger import still_held
+from identity.errors import WarehouseError
 from identity.privacy.hashing import Candidate
 from identity.profiles import match_keys
 from identity.resolve import ResolveReport, unresolved_events
@@ -162,6 +163,25 @@ def build_plan(stores: Stores, definitions: Definitions, select: Sequence[str], 
         NotFoundError: no audience by one of those keys.
         RuleError: a rule that can't be computed.
     """
+    try:
+        return _rehearse(stores, definitions, select, as_of, {})
+    except WarehouseError:
+        # a query that the engine refuses undoes the rehearsal: find it, and rehearse without it
+        question = question_of(stores, definitions, as_of)
+        asked = everything(definitions, with_dependencies(definitions, select), select)
+        broken = find_failures(stores.warehouse, asked, question)
+        if not broken:
+            raise
+        return _rehearse(stores, definitions, select, as_of, broken)
+
+
+def _rehearse(
+    stores: Stores,
+    definitions: Definitions,
+    select: Sequence[str],
+    as_of: datetime,
+    broken: Mapping[str, str],
+) -> Plan:
     steps: list[Step] = []
     chosen = with_dependencies(definitions, select)
     wanted = set(select) or {audience.key for audience in chosen}
@@ -173,7 +193,7 @@ def build_plan(stores: Stores, definitions: Definitions, select: Sequence[str], 
         refresh_permissions(stores, definitions, as_of)
         question = question_of(stores, definitions, as_of)
         asked = everything(definitions, chosen, select)
-        changes = compute(stores.warehouse, asked, question, run="plan", retire=not select)
+        changes = compute(stores.warehouse, asked, question, run="plan", retire=not select, broken=broken)
         steps.extend(
             Compute(each.key, sentence_of(each), change) for each, change in zip(asked, changes, strict=True)
         )

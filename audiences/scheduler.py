@@ -44,6 +44,7 @@ MIGRATIONS: tuple[Migration, ...] = (
             ) STRICT""",
         ),
     ),
+    ("scheduler-2", ("ALTER TABLE audience_runs ADD COLUMN stale_since TEXT",)),
 )
 """The ledger's tables of runs and of the one runner."""
 
@@ -74,7 +75,14 @@ def due_audiences(ledger: Ledger, audiences: Sequence[Audience], as_of: datetime
 
 
 def record_run(
-    cursor: Cursor, audience: str, as_of: datetime, run: str, counts: tuple[int, int, int], *, succeeded: bool
+    cursor: Cursor,
+    audience: str,
+    as_of: datetime,
+    run: str,
+    counts: tuple[int, int, int],
+    *,
+    succeeded: bool,
+    stale_since: datetime | None,
 ) -> None:
     """Write down that an audience was applied.
 
@@ -85,25 +93,34 @@ def record_run(
         run: the run's id.
         counts: members, entered, exited.
         succeeded: False when a destination failed, so that it stays due.
+        stale_since: since when it can't be computed and its last version is sent, UTC; None when it can.
     """
     cursor.execute(
-        "INSERT INTO audience_runs (audience, as_of, run, members, entered, exited, succeeded) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT (audience, run) DO UPDATE SET succeeded = excluded.succeeded",
-        (audience, _text(as_of), run, *counts, int(succeeded)),
+        "INSERT INTO audience_runs (audience, as_of, run, members, entered, exited, succeeded, stale_since) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (audience, run) "
+        "DO UPDATE SET succeeded = excluded.succeeded, stale_since = excluded.stale_since",
+        (
+            audience,
+            _text(as_of),
+            run,
+            *counts,
+            int(succeeded),
+            None if stale_since is None else _text(stale_since),
+        ),
     )
 
 
 def last_runs(ledger: Ledger) -> list[dict[str, object]]:
-    """The newest run of every audience, as rows of audience, as_of, run, members, entered, exited, succeeded.
+    """The newest run of every audience, a row each with the columns of `audience_runs`.
 
     Args:
         ledger: knows the runs.
     """
-    names = ("audience", "as_of", "run", "members", "entered", "exited", "succeeded")
+    names = ("audience", "as_of", "run", "members", "entered", "exited", "stale_since", "succeeded")
     with ledger.reading() as cursor:
         found = cursor.execute(
-            "SELECT audience, MAX(as_of), run, members, entered, exited, succeeded "
+            "SELECT audience, MAX(as_of), run, members, entered, exited, stale_since, succeeded "
             "FROM audience_runs GROUP BY audience ORDER BY audience"
         ).fetchall()
     return [{**dict(zip(names, row, strict=True)), "succeeded": bool(row[-1])} for row in found]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -261,7 +261,7 @@ def show_applied(applied: Applied, *, as_json: bool) -> None:
         audiences.add_row(change.audience, *numbers, "" if stale else looked, stale)
     console.print(audiences)
     if applied.syncs:
-        show_syncs(applied.syncs)
+        show_syncs(applied.syncs, {each.audience for each in applied.changes if each.stale_since})
         console.print("\nHeld back:")
         show_held_back(applied.syncs)
     for failure in applied.failures:
@@ -269,14 +269,15 @@ def show_applied(applied: Applied, *, as_json: bool) -> None:
         console.print(strong("failed", where + failure.reason, style="bold red"))
 
 
-def show_syncs(syncs: Sequence[SyncReport]) -> None:
-    """Show what was sent where."""
+def show_syncs(syncs: Sequence[SyncReport], stale: Collection[str] = ()) -> None:
+    """Show what was sent where, and of which audiences it was the last version instead of this one."""
     table = plain_table(
         "audience", "destination", "added>", "removed>", "kept>", "people sent>", "held back>"
     )
     for sync in syncs:
         numbers = (sync.added, sync.removed, sync.unchanged, sync.eligible, sum(sync.held_back.values()))
-        table.add_row(sync.audience, sync.destination, *_numbers(*numbers))
+        audience = f"{sync.audience} (stale)" if sync.audience in stale else sync.audience
+        table.add_row(audience, sync.destination, *_numbers(*numbers))
     console.print(table)
 
 
@@ -308,7 +309,7 @@ def show_status(
         table.add_row(
             audience.key,
             str(run["as_of"])[:19].replace("T", " ") if run else "never",
-            ("succeeded" if run["succeeded"] else "in part") if run else "",
+            _outcome(run) if run else "",
             f"{run['members']:,}" if run else "",
             f"every {explain_duration(audience.every)}" if audience.every else "by hand",
         )
@@ -322,6 +323,12 @@ def show_status(
             each.destination, each.audience, *_numbers(each.present, each.in_flight, each.quarantined)
         )
     console.print(places)
+
+
+def _outcome(run: Mapping[str, Any]) -> str:
+    if run["stale_since"]:
+        return f"stale since {run['stale_since'][:16].replace('T', ' ')}"
+    return "succeeded" if run["succeeded"] else "in part"
 
 
 def show_audiences(audiences: Sequence[Audience], known: Mapping[str, Computation], *, as_json: bool) -> None:

@@ -114,6 +114,28 @@ def test_the_way_from_events_to_a_platform(shell: Shell) -> None:
     assert sum(size for _, _, size in shell.platform.audiences().values()) == 3 * (people - 1)
 
 
+def test_a_stale_audience_says_so_wherever_it_is_shown_or_sent(shell: Shell) -> None:
+    """Its last version stays where it was sent; apply, status, the audience itself and plan say which."""
+    definitions = shell.folder / "project.py"
+    written = definitions.read_text()
+    good = "SELECT profile_id FROM profile_events WHERE name = 'Order Completed'"
+    bad = good.replace("name = 'Order Completed'", "CAST(message_id AS INTEGER) > 0")
+    asked = '\nasked = Audience("asked", query("{}"), sync=[files])\n'
+    started = written.replace("from audiences import ", "from audiences import query, ")
+    definitions.write_text(started + asked.format(good))
+    shell.run("ingest", "events/sample.ndjson")
+    shell.run("apply", "asked", "--yes")
+    definitions.write_text(started + asked.format(bad))
+    shown = shell.run("apply", "asked", "--yes", code=EXIT_PARTIAL)
+    assert re.search(r"asked +\d+ .*stale since 20", shown)
+    assert re.search(r"asked \(stale\) +file:outbox", shown)
+    assert "failed  asked: it could not be computed" in shown
+    assert re.search(r"asked +20\S+ \S+ +stale since 20", shell.run("status"))
+    assert json.loads(shell.run("status", "--json"))["runs"][0]["stale_since"].startswith("20")
+    assert "stale since 20" in shell.run("audience", "asked").replace("  ", " ")
+    assert "stale since 20" in shell.run("plan", "asked")
+
+
 def test_an_audience_that_left_the_project_is_emptied(shell: Shell) -> None:
     """A removal is not lost by deleting the definition, while anything still names the destination."""
     shell.run("ingest", "events/sample.ndjson", "--json")
