@@ -61,6 +61,12 @@ def _rung(question: Question, rings: list[EventTimer | TraitTimer], since: datet
             by_selection.setdefault(timer.selection, []).extend(conditions)
         else:
             by_trait.setdefault(timer.trait.path[0], []).append(_trait_rang(question, timer, since))
+    # who was not known yet is nobody's member, not even where a rule asks for nothing
+    yield (
+        exp.select("profile_id")
+        .from_("profiles")
+        .where(_between(question, exp.column("first_seen_at"), since, question.as_of))
+    )
     for selection, conditions in by_selection.items():
         if conditions:
             of_them = selected(selection, question.engine)

@@ -256,6 +256,10 @@ def _changes_at(
 def _rings(warehouse: Warehouse, audience: Audience, question: Question) -> Iterator[datetime]:
     """Every instant after `as_of` at which a timer rings for the person asked about."""
     mine = exp.column("profile_id").isin(query=exp.select("profile_id").from_(_PERSON))
+    known = exp.select(exp.column("first_seen_at").as_("at")).from_("profiles").where(mine)
+    for at in warehouse.query(known)["at"].to_pylist():
+        if at.replace(tzinfo=UTC) > question.as_of:
+            yield at.replace(tzinfo=UTC)
     for timer in _timers(audience, question):
         if isinstance(timer, EventTimer):
             clock = "occurred_at" if timer.clock == "occurred" else "received_at"

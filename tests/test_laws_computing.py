@@ -14,12 +14,12 @@ from sqlglot import exp
 
 from audiences.computing import compute
 from audiences.membership import current_members
-from audiences.rules import InAudience, Not
+from audiences.rules import Exists, InAudience, Not, Trait
 from audiences.tables import create_audience_tables
 from identity.store.warehouse import Warehouse
 from identity.tables import TABLES, make_tables, temporary, uuid
 from identity.touched import note_touched
-from tests.reference import Group, Person, World, members
+from tests.reference import Event, Group, Person, World, members
 from tests.stored import ask, audience, fill
 from tests.stored import make_tables as make_relations
 from tests.strategies import AS_OF, rules, worlds
@@ -76,6 +76,23 @@ def touch(warehouse: Warehouse, before: World, now: World) -> None:
         rows = exp.values([exp.Tuple(expressions=[uuid(name)]) for name in changed], "t", ["profile_id"])
         warehouse.execute(temporary("newly_touched", exp.select("profile_id").from_(rows)))
         note_touched(warehouse, "newly_touched")
+
+
+def test_somebody_becomes_a_member_of_what_asks_for_nothing_when_they_become_known(
+    warehouse: Warehouse,
+) -> None:
+    """Their only message is stored already, and no rule looks at it."""
+    ann = "00000000-0000-0000-0000-000000000001"
+    later = AS_OF + timedelta(hours=1)
+    groups = [Group("without", Not(Exists(Trait(("plan",)))))]
+    world = World({ann: Person([Event("Visit", "m1", AS_OF, later, {})])})
+    empty(warehouse)
+    fill(warehouse, world)
+    touch(warehouse, World({ann: Person()}), world)
+    audiences = [audience(group) for group in groups]
+    for at, wanted in ((AS_OF, []), (later, [ann])):
+        compute(warehouse, audiences, ask(warehouse, world, audiences, at), run=str(at))
+        assert current_members(warehouse, "without", "profile") == wanted
 
 
 @relaxed
